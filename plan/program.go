@@ -1,0 +1,258 @@
+package plan
+
+import (
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"strings"
+
+	"go.starlark.net/resolve"
+	"go.starlark.net/starlark"
+	"go.starlark.net/syntax"
+
+	"starplan/plan/predeclared"
+)
+
+// dialect is Starlark as Bazel has it: no recursion, no while, no reassignment of
+// top-level names; if and for are allowed at the top level, and so is set.
+var dialect = &syntax.FileOptions{Set: true, TopLevelControl: true}
+
+// entryPoint is the function that every plan defines.
+const entryPoint = "plan"
+
+// Program is a compiled plan whose top level has run. It is immutable and safe
+// for concurrent use.
+type Program struct {
+	src    *Source
+	lim    Limits
+	plan   starlark.Callable
+	defPos string
+	prints []string
+}
+
+// Name is the plan's name.
+func (p *Program) Name() string { return p.src.Name }
+
+// Digest identifies the plan's sources.
+func (p *Program) Digest() string { return p.src.Digest }
+
+// Source is what the program was compiled from.
+func (p *Program) Source() *Source { return p.src }
+
+// Prints is what the top levels printed, bounded; often nil.
+func (p *Program) Prints() []string { return p.prints }
+
+// Parse parses one module of a plan in the dialect of plans. The error is a
+// [*LoadError] with a hint where the text is Python rather than Starlark.
+func Parse(name, text string) (*syntax.File, error) {
+	file, err := dialect.Parse(name, text, 0)
+	if err != nil {
+		return nil, parseError(err, text)
+	}
+	return file, nil
+}
+
+// Resolve binds the names of a parsed module, and changes it. It reports every
+// fault of name resolution, in order of position; none means that it can run.
+func Resolve(file *syntax.File) []*LoadError {
+	err := resolve.File(file, predeclared.Has, starlark.Universe.Has)
+	return resolveErrors(err)
+}
+
+// Compile parses and resolves a plan and its modules and runs their top levels
+// under lim.MaxSteps, modules before those that load them. The error is always a
+// [*LoadError]. What Compile costs is bounded by the limits of steps and of
+// source size, but not in time and memory: plans that are not trusted are to be
+// compiled in a process that is limited.
+func Compile(src *Source, lim Limits) (p *Program, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			p, err = nil, &LoadError{
+				Code: CodeInit, File: src.Entry,
+				Message:   fmt.Sprintf("internal error: %v; this is a fault of the interpreter, not of the plan", r),
+				Backtrace: string(debug.Stack()),
+			}
+		}
+	}()
+	lim = lim.withDefaults()
+	c := compiler{src: src, state: make(map[string]visit)}
+	if err := c.visit(src.Entry, nil); err != nil {
+		return nil, err
+	}
+	t := newThread(src.Label(), lim.MaxSteps, nil)
+	globals := make(map[string]starlark.StringDict, len(c.modules))
+	t.thread.Load = func(_ *starlark.Thread, module string) (starlark.StringDict, error) {
+		return globals[module], nil
+	}
+	for _, m := range c.modules {
+		g, err := m.prog.Init(t.thread, predeclared.Values())
+		if err != nil {
+			return nil, t.loadError(m, err)
+		}
+		g.Freeze()
+		globals[m.name] = g
+	}
+	entry := c.modules[len(c.modules)-1]
+	plan, pos, fault := findPlan(entry, globals[entry.name])
+	if fault != nil {
+		return nil, fault
+	}
+	return &Program{src: src, lim: lim, plan: plan, defPos: pos, prints: t.prints}, nil
+}
+
+// module is a compiled file of a plan.
+type module struct {
+	name string
+	file *syntax.File
+	prog *starlark.Program
+}
+
+// visit is how far the compiler is with a module.
+type visit int
+
+const (
+	visitUnseen visit = iota
+	visitActive
+	visitDone
+)
+
+// compiler orders a plan's modules so that each comes after those that it loads.
+type compiler struct {
+	src     *Source
+	state   map[string]visit
+	modules []*module
+}
+
+// visit compiles a module after those that it loads. from is the load statement
+// that asks for it, nil for the entry.
+func (c *compiler) visit(name string, from *syntax.LoadStmt) error {
+	switch c.state[name] {
+	case visitDone:
+		return nil
+	case visitActive:
+		return loadErrorAt(CodeLoadCycle, from.Module.TokenPos, "cannot load %q: it loads this module, directly or through others; move what both need into a third module", name)
+	case visitUnseen:
+	}
+	text, ok := c.src.Files[name]
+	if !ok {
+		return loadErrorAt(CodeLoad, from.Module.TokenPos, "cannot load %q: no such file in the plan's directory", name)
+	}
+	c.state[name] = visitActive
+	file, err := Parse(name, text)
+	if err != nil {
+		return err
+	}
+	for _, load := range loads(file) {
+		if err := c.visit(load.ModuleName(), load); err != nil {
+			return err
+		}
+	}
+	prog, err := starlark.FileProgram(file, predeclared.Has)
+	if err != nil {
+		if faults := resolveErrors(err); len(faults) > 0 {
+			return faults[0]
+		}
+		return &LoadError{Code: CodeParse, File: name, Message: err.Error()}
+	}
+	c.modules = append(c.modules, &module{name, file, prog})
+	c.state[name] = visitDone
+	return nil
+}
+
+// parseError converts an error of the parser.
+func parseError(err error, text string) *LoadError {
+	var fault syntax.Error
+	if !errors.As(err, &fault) {
+		return &LoadError{Code: CodeParse, Message: err.Error()}
+	}
+	e := loadErrorAt(CodeParse, fault.Pos, "%s", fault.Msg)
+	e.Hint = hint(text, e.Line)
+	return e
+}
+
+// resolveErrors converts the errors of name resolution.
+func resolveErrors(err error) []*LoadError {
+	var list resolve.ErrorList
+	if !errors.As(err, &list) {
+		return nil
+	}
+	faults := make([]*LoadError, 0, len(list))
+	for _, e := range list {
+		fault := loadErrorAt(CodeUndefined, e.Pos, "%s", e.Msg)
+		fault.Hint = resolveHint(e.Msg)
+		faults = append(faults, fault)
+	}
+	return faults
+}
+
+// findPlan looks up the entry point and checks that it takes one argument.
+func findPlan(m *module, globals starlark.StringDict) (starlark.Callable, string, *LoadError) {
+	v, ok := globals[entryPoint]
+	if !ok {
+		e := loadErrorAt(CodeMissingPlan, syntax.MakePosition(&m.name, 1, 1), "no function plan(plan_input) is defined")
+		for _, load := range loads(m.file) {
+			for _, id := range load.From {
+				if id.Name == entryPoint {
+					e.Hint = "load() binds a name for the file only; load it under another one and write `plan = that_name`"
+				}
+			}
+		}
+		return nil, "", e
+	}
+	pos := globalPosition(m.file, entryPoint)
+	callable, ok := v.(starlark.Callable)
+	if !ok {
+		return nil, "", loadErrorAt(CodeNotCallable, pos, "plan is a %s, want a function plan(plan_input)", v.Type())
+	}
+	if fn, ok := v.(*starlark.Function); ok {
+		pos = fn.Position()
+		if params, ok := arity(fn); !ok {
+			return nil, "", loadErrorAt(CodeArity, pos, "plan() must take one argument, plan_input: got def plan(%s)", params)
+		}
+	}
+	return callable, pos.String(), nil
+}
+
+// globalPosition is where a top-level name is first bound.
+func globalPosition(file *syntax.File, name string) syntax.Position {
+	if m, ok := file.Module.(*resolve.Module); ok {
+		for _, b := range m.Globals {
+			if b.First != nil && b.First.Name == name {
+				return b.First.NamePos
+			}
+		}
+	}
+	return syntax.MakePosition(&file.Path, 1, 1)
+}
+
+// arity writes a function's parameters and reports whether it can be called with
+// one positional argument.
+func arity(fn *starlark.Function) (params string, ok bool) {
+	positional := fn.NumParams() - fn.NumKwonlyParams()
+	if fn.HasVarargs() {
+		positional--
+	}
+	if fn.HasKwargs() {
+		positional--
+	}
+	required := 0
+	ok = positional >= 1 || fn.HasVarargs()
+	var names []string
+	for i := range fn.NumParams() {
+		name, _ := fn.Param(i)
+		switch {
+		case fn.HasKwargs() && i == fn.NumParams()-1:
+			name = "**" + name
+		case fn.HasVarargs() && i == positional+fn.NumKwonlyParams():
+			name = "*" + name
+		case fn.ParamDefault(i) != nil:
+			name += "=…"
+		case i < positional:
+			required++
+		default:
+			name, ok = "*, "+name, false
+		}
+		names = append(names, name)
+	}
+	return strings.Join(names, ", "), ok && required <= 1
+}
