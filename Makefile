@@ -1,0 +1,60 @@
+# make alone prints the targets.
+
+GO ?= go
+LINT = $(GO) tool -modfile=tools/lint/go.mod golangci-lint
+BUF  = $(GO) tool -modfile=../tools/buf/go.mod buf
+
+.PHONY: help
+help: ## Print the targets.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## Build bin/starplan.
+	CGO_ENABLED=0 $(GO) build -trimpath -o bin/starplan ./cmd/starplan
+
+.PHONY: run
+run: ## Try the sample plans with an embedded broker.
+	$(GO) run ./cmd/starplan dev
+
+.PHONY: test
+test: ## Run all tests; they need only Go.
+	$(GO) test -race -shuffle=on -timeout=5m ./...
+
+.PHONY: kafka
+kafka: ## Start a real Apache Kafka on port 9092 (needs Java and Maven).
+	$(GO) run ./internal/kafkatest/cmd/kafka --port 9092 --tenant dev
+
+.PHONY: test-kafka
+test-kafka: ## Run the end-to-end tests on a real Apache Kafka (needs Java and Maven).
+	STARPLAN_E2E_BROKER=kafka $(GO) test -race -count=1 -timeout=10m -v ./internal/e2e ./internal/kafkatest
+
+.PHONY: lint
+lint: ## Check style, generated code and formatting.
+	$(LINT) run
+	cd proto && $(BUF) lint
+	$(MAKE) --no-print-directory check-generated
+
+.PHONY: fmt
+fmt: ## Format all code.
+	$(LINT) fmt
+
+.PHONY: proto
+proto: ## Generate Go code from proto/plan.proto.
+	cd proto && $(BUF) generate
+
+.PHONY: check-generated
+check-generated: proto ## Fail where generated files or go.mod are not up to date.
+	$(GO) mod tidy -diff
+	git diff --exit-code -- proto
+
+.PHONY: bench
+bench: ## Run the benchmarks.
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+.PHONY: fuzz
+fuzz: ## Run every fuzz test for ten seconds.
+	@for pkg in $$($(GO) list ./...); do \
+	  for f in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
+	    echo "$$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime 10s $$pkg || exit 1; \
+	  done; \
+	done
