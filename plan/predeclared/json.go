@@ -12,7 +12,6 @@ import (
 
 	starlarkjson "go.starlark.net/lib/json"
 	"go.starlark.net/starlark"
-	"go.starlark.net/starlarkstruct"
 )
 
 // The limits of JSON texts, both read and written.
@@ -24,12 +23,12 @@ const (
 )
 
 func jsonModule() starlark.Value {
-	return &starlarkstruct.Module{Name: "json", Members: starlark.StringDict{
+	return newLibrary("json", starlark.StringDict{
 		"encode":        starlark.NewBuiltin("json.encode", jsonEncode),
 		"encode_indent": starlark.NewBuiltin("json.encode_indent", jsonEncodeIndent),
 		"decode":        starlark.NewBuiltin("json.decode", jsonDecode),
 		"indent":        starlark.NewBuiltin("json.indent", jsonIndent),
-	}}
+	})
 }
 
 // jsonDecode is json.decode(text, default=…). With a default it never fails for

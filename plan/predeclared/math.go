@@ -6,7 +6,6 @@ import (
 	"slices"
 
 	"go.starlark.net/starlark"
-	"go.starlark.net/starlarkstruct"
 )
 
 // inexact lists the functions of Python's math that give different results on
@@ -22,23 +21,12 @@ var inexact = []string{
 // between CPUs.
 func InexactMath(name string) bool { return slices.Contains(inexact, name) }
 
-// InexactMathMessage says why math.name is left out.
-func InexactMathMessage(name string) string {
-	return fmt.Sprintf("math.%s is left out: its result differs between CPUs, so the same record could give different executions", name)
-}
-
-// exactMath is the module math. It tells why a function is missing.
-type exactMath struct{ *starlarkstruct.Module }
-
-func (m exactMath) Attr(name string) (starlark.Value, error) {
-	if InexactMath(name) {
-		return nil, fmt.Errorf("%s", InexactMathMessage(name))
-	}
-	return m.Module.Attr(name)
-}
+// InexactMathReason says why such a function is left out, as the rest of a
+// sentence that begins with its name.
+const InexactMathReason = "is left out: its result differs between CPUs, so the same record could give different executions"
 
 func mathModule() starlark.Value {
-	return exactMath{&starlarkstruct.Module{Name: "math", Members: starlark.StringDict{
+	l := newLibrary("math", starlark.StringDict{
 		"ceil":      starlark.NewBuiltin("math.ceil", integral(math.Ceil)),
 		"floor":     starlark.NewBuiltin("math.floor", integral(math.Floor)),
 		"round":     starlark.NewBuiltin("math.round", unary(math.Round)),
@@ -53,7 +41,14 @@ func mathModule() starlark.Value {
 		"e":         starlark.Float(math.E),
 		"inf":       starlark.Float(math.Inf(1)),
 		"nan":       starlark.Float(math.NaN()),
-	}}}
+	})
+	l.why = func(name string) string {
+		if InexactMath(name) {
+			return InexactMathReason
+		}
+		return ""
+	}
+	return l
 }
 
 func degrees(x float64) float64 { return x * (180 / math.Pi) }

@@ -30,6 +30,7 @@ import (
 
 	"go.starlark.net/starlark"
 	"go.starlark.net/starlarkstruct"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"starplan/plan/execution"
 	"starplan/proto/planpb"
@@ -92,10 +93,21 @@ func CheckTaskName(name string) error {
 	return nil
 }
 
+// nextTaskNames is the field whose elements consumers limit in length.
+const nextTaskNames = "starplan.v1.PlanResult.next_task_names"
+
+// checkField refuses what consumers cannot store, where a script gives it.
+func checkField(fd protoreflect.FieldDescriptor, v protoreflect.Value) error {
+	if fd.FullName() == nextTaskNames {
+		return CheckTaskName(v.String())
+	}
+	return nil
+}
+
 // values is made once: all of it is frozen and shared by all programs.
 var values = sync.OnceValue(func() starlark.StringDict {
 	d := starlark.StringDict{
-		"PlanResult":      starlarkpb.Constructor((*planpb.PlanResult)(nil)),
+		"PlanResult":      starlarkpb.Constructor((*planpb.PlanResult)(nil), checkField),
 		"TaskResult":      starlarkpb.Constructor((*planpb.TaskResult)(nil)),
 		"StoredData":      starlarkpb.Constructor((*planpb.StoredData)(nil)),
 		"ExecutionStatus": starlarkpb.Enum(planpb.ExecutionStatus(0).Descriptor()),

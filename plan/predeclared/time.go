@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"go.starlark.net/starlark"
-	"go.starlark.net/starlarkstruct"
 	"go.starlark.net/syntax"
 )
 
@@ -17,7 +16,7 @@ import (
 var errNoNow = errors.New("time.now() is the timestamp of the record, so it can be called from plan() only, not while the plan is loaded")
 
 func timeModule() starlark.Value {
-	return &starlarkstruct.Module{Name: "time", Members: starlark.StringDict{
+	return newLibrary("time", starlark.StringDict{
 		"now":               starlark.NewBuiltin("time.now", timeNow),
 		"time":              starlark.NewBuiltin("time.time", timeTime),
 		"from_timestamp":    starlark.NewBuiltin("time.from_timestamp", timeFromTimestamp),
@@ -30,7 +29,7 @@ func timeModule() starlark.Value {
 		"second":            Duration(time.Second),
 		"minute":            Duration(time.Minute),
 		"hour":              Duration(time.Hour),
-	}}
+	})
 }
 
 func timeNow(thread *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
