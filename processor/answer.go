@@ -1,0 +1,94 @@
+package processor
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"starplan/plan/execution"
+)
+
+// Headers of a dead letter, beside those of the record itself.
+const (
+	HeaderReason    = "starplan.error.reason"
+	HeaderMessage   = "starplan.error.message"
+	HeaderTopic     = "starplan.error.topic"
+	HeaderPartition = "starplan.error.partition"
+	HeaderOffset    = "starplan.error.offset"
+	HeaderTimestamp = "starplan.error.timestamp"
+)
+
+// overhead is more than a record batch of one record takes beside key and value
+// (61 bytes for the batch, up to 40 for the record).
+const overhead = 128
+
+// records gives what the answer to an entry puts on topics: a dead letter where
+// one is due, and the execution where the topic takes it.
+func (c *committer) records(e *entry) []*kgo.Record {
+	t := &e.Data
+	if limit := c.maxRecord(); len(t.record.Key)+len(t.outcome.Value)+overhead > limit {
+		if !c.replace(e, len(t.outcome.Value)) {
+			return nil
+		}
+	}
+	out := &kgo.Record{Topic: c.output, Key: t.record.Key, Value: t.outcome.Value}
+	if c.opts.DeadLetterTopic == "" || t.outcome.Reason != execution.ReasonDecode || t.deadLettered {
+		return []*kgo.Record{out}
+	}
+	return []*kgo.Record{deadLetter(c.opts.DeadLetterTopic, t.record, t.outcome), out}
+}
+
+// replace answers an entry whose execution of size bytes is too large with one
+// that says so. It reports false, and the entry is done with, where that is too
+// large as well: then it is the record's key that is.
+func (c *committer) replace(e *entry, size int) bool {
+	t := &e.Data
+	limit := c.maxRecord() - overhead - len(t.record.Key)
+	if !t.replaced {
+		t.replaced = true
+		message := fmt.Sprintf("Execution of %d bytes exceeds the %d bytes that topic %s takes; raise its max.message.bytes or return less", size, max(limit, 0), c.output)
+		t.outcome = c.opts.Runner.Fail(toRecord(t.record), execution.ReasonTooLarge, message)
+		c.metrics.failed(t.outcome)
+		c.logFailure(t.record, t.outcome)
+		if len(t.outcome.Value) <= limit {
+			return true
+		}
+	}
+	c.kafkaError("produce", "record cannot be answered: its key leaves no room for an execution", errTooLarge, coordinates(t.record)...)
+	return false
+}
+
+// deadLetter is a record for the dead-letter topic: what came, and why it is there.
+func deadLetter(topic string, r *kgo.Record, outcome execution.Outcome) *kgo.Record {
+	headers := make([]kgo.RecordHeader, 0, len(r.Headers)+6)
+	headers = append(headers, r.Headers...)
+	add := func(key, value string) {
+		headers = append(headers, kgo.RecordHeader{Key: key, Value: []byte(value)})
+	}
+	add(HeaderReason, string(outcome.Reason))
+	add(HeaderMessage, outcome.Message)
+	add(HeaderTopic, r.Topic)
+	add(HeaderPartition, strconv.Itoa(int(r.Partition)))
+	add(HeaderOffset, strconv.FormatInt(r.Offset, 10))
+	add(HeaderTimestamp, r.Timestamp.UTC().Format(time.RFC3339Nano))
+	return &kgo.Record{Topic: topic, Key: r.Key, Value: r.Value, Headers: headers}
+}
+
+// toRecord is a record as the plan side sees it.
+func toRecord(r *kgo.Record) execution.Record {
+	return execution.Record{
+		Topic:     r.Topic,
+		Partition: r.Partition,
+		Offset:    r.Offset,
+		Timestamp: r.Timestamp,
+		Key:       r.Key,
+		Value:     r.Value,
+	}
+}
+
+// coordinates are the log attributes of a record.
+func coordinates(r *kgo.Record) []any {
+	return []any{"topic", r.Topic, "partition", r.Partition, "offset", r.Offset}
+}

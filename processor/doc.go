@@ -1,0 +1,89 @@
+// Package processor moves records: it takes PlanInputs from a tenant's input
+// topic, hands them to a [Runner], and puts the executions that come back on the
+// output topic. It never looks into a record's value, and knows no Starlark.
+//
+// # The parts
+//
+//	poll loop    one goroutine; takes records from the consumer client, sorts out
+//	             those to skip, and enters the others in the books
+//	books        one [ledger.Ledger] for each partition that is ours, behind one
+//	             mutex together with the rest of the state they share (core)
+//	goka         a goka processor group, carried by franz-go (internal/carrier);
+//	             its callback starts runs
+//	runner       runs plans, and answers from any goroutine
+//	committer    one goroutine; owns the producer client and all commits
+//	group        the callbacks of the consumer client: partitions come and go
+//
+// There are two clients. The consumer is the group's member and never produces;
+// the producer emits, and asks the administrative questions.
+//
+// # The life of a record
+//
+// The poll loop gets it from the broker. The runner's Accept looks at its key; a
+// record for another process, or one without a value, is passed over: the books
+// note nothing but that its offset was seen. Another is entered, queued.
+//
+// The partition's feed hands it to the goka session, and goka calls callback,
+// which marks it as running, takes goka's DeferCommit, starts the run and
+// returns. So records of one partition run concurrently. When the answer comes
+// it is kept until all earlier records of its key have theirs: output is in
+// input order for each key, and keys do not wait for each other.
+//
+// The committer takes what is released and produces it: the execution under the
+// input's own key, which franz-go places as Java does, and for a value that is
+// no PlanInput a dead letter before it. The output record's timestamp is the
+// time at which it is emitted; the input's is in header.created_at. The committer
+// waits for the acknowledgement of all in-sync replicas. Then the record is
+// done: goka's DeferCommit is released, and the next commit covers it.
+//
+// What the broker refuses is tried again, in front of everything that came after
+// it, for as long as the partition is ours. An execution that is too large is
+// replaced by one that says so.
+//
+// A commit is the offset of the first record that is not done, and in its
+// metadata what is done beyond it. An offset never passes a record without an
+// answer; what was answered beyond it is not run again by the next owner.
+//
+// # The life of a rebalance
+//
+// Members rebalance cooperatively: who keeps a partition works on. The broker
+// lets only members together that serve the same, because the balancer's name
+// says what that is; others get a [GroupMismatchError].
+//
+// When partitions are revoked, franz-go calls revoked, while nothing is polled.
+// They are frozen, so that no new run begins. The committer gets a second to emit
+// and commit what is finished. Then the goka session ends, and the partitions
+// die: their contexts end, which abandons what still runs, and an answer that
+// comes all the same finds its partition object dead and is dropped, even where
+// the same partition has come back meanwhile as another object. Last, a commit
+// under way gets a second to return, because after this callback the partitions
+// belong to somebody else. A new goka session begins with what is left; it feeds
+// what goka had not taken over when the old one ended. Runs on partitions that
+// stay know nothing of all this.
+//
+// When partitions are assigned they get objects of their own at once, and books
+// as soon as the committed offset and its metadata are known. Where there is no
+// committed offset, [Start] says where to begin; that place is committed before
+// anything else, so that it stays put.
+//
+// When partitions are lost, because the group did not hear from us for too long,
+// nothing can be committed any more and nothing is waited for. The next owner
+// answers again what was answered and not committed: at-least-once.
+//
+// # Back-pressure
+//
+// The poll loop never blocks, since a blocked one would block the rebalance that
+// a blocked commit may be waiting for. Instead a partition that has run ahead as
+// far as it may is paused at the client (see flow).
+//
+// # What stops it
+//
+// Nothing that a record contains. Run ends with its context, for a
+// [GroupMismatchError], and for an [AccessError]. A broker that is away, a topic
+// that is missing, a goka processor that ends: these are waited out or mended,
+// with a line in the log, a count in kafka_errors_total, and a reason in Status.
+//
+// Two of the choices above cost something on a topic whose max.message.bytes is
+// lowered while answers are on their way: an answer that the broker then refuses
+// is replaced and emitted after later ones of its key.
+package processor

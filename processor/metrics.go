@@ -1,0 +1,214 @@
+package processor
+
+import (
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"starplan/plan/execution"
+)
+
+// The values of the label op of kafka_errors_total.
+var kafkaOps = []string{"connect", "fetch", "group", "produce", "commit", "dead_letter", "processor"}
+
+// metrics are what one Processor counts. What is a matter of state, such as lag,
+// is read off the books at each scrape by [collector].
+type metrics struct {
+	received    *prometheus.CounterVec
+	skipped     *prometheus.CounterVec
+	executions  *prometheus.CounterVec
+	failures    *prometheus.CounterVec
+	planErrors  *prometheus.CounterVec
+	duration    *prometheus.HistogramVec
+	steps       *prometheus.HistogramVec
+	delay       prometheus.Histogram
+	deadLetters *prometheus.CounterVec
+	rebalances  prometheus.Counter
+	kafkaErrors *prometheus.CounterVec
+
+	mu    sync.Mutex
+	plans map[string]bool // nil until SetPlans
+}
+
+const namespace = "starplan"
+
+func counterVec(name, help string, labels ...string) *prometheus.CounterVec {
+	return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: namespace, Name: name, Help: help}, labels)
+}
+
+func counter(name, help string) prometheus.Counter {
+	return prometheus.NewCounter(prometheus.CounterOpts{Namespace: namespace, Name: name, Help: help})
+}
+
+func histogramOpts(name, help string, buckets []float64) prometheus.HistogramOpts {
+	return prometheus.HistogramOpts{
+		Namespace:                       namespace,
+		Name:                            name,
+		Help:                            help,
+		Buckets:                         buckets,
+		NativeHistogramBucketFactor:     1.1,
+		NativeHistogramMaxBucketNumber:  100,
+		NativeHistogramMinResetDuration: time.Hour,
+	}
+}
+
+var (
+	durationBuckets = []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300}
+	stepBuckets     = []float64{1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10}
+	delayBuckets    = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200}
+)
+
+// newMetrics makes the metrics and registers them, and c with them, where reg is
+// not nil.
+func newMetrics(reg prometheus.Registerer, c prometheus.Collector) (*metrics, error) {
+	m := &metrics{
+		received:    counterVec("records_received_total", "Records delivered by the broker, redelivered ones included.", "topic"),
+		skipped:     counterVec("records_skipped_total", "Records left unanswered, by reason.", "reason"),
+		executions:  counterVec("executions_total", "Executions that ended, by plan; the plan is empty where no loaded plan ran.", "plan"),
+		failures:    counterVec("execution_failures_total", "Executions that FAILED, by plan and reason.", "plan", "reason"),
+		planErrors:  counterVec("plan_errors_total", "Executions that SUCCEEDED with an error message that the plan returned.", "plan"),
+		duration:    prometheus.NewHistogramVec(histogramOpts("execution_duration_seconds", "Time to decode, run and encode one execution.", durationBuckets), []string{"plan"}),
+		steps:       prometheus.NewHistogramVec(histogramOpts("execution_steps", "Starlark steps of one execution.", stepBuckets), []string{"plan"}),
+		delay:       prometheus.NewHistogram(histogramOpts("end_to_end_delay_seconds", "Time from an input record's timestamp to the broker's acknowledgement of its execution.", delayBuckets)),
+		deadLetters: counterVec("dead_letters_total", "Records put on the dead-letter topic, by reason.", "reason"),
+		rebalances:  counter("rebalances_total", "Changes of this member's assignment."),
+		kafkaErrors: counterVec("kafka_errors_total", "Errors in dealing with Kafka that were not passing ones of a rebalance, by operation.", "op"),
+	}
+	for _, op := range kafkaOps {
+		m.kafkaErrors.WithLabelValues(op)
+	}
+	for _, s := range execution.Skips() {
+		m.skipped.WithLabelValues(string(s))
+	}
+	m.deadLetters.WithLabelValues(string(execution.ReasonDecode))
+	m.preset("")
+	if reg == nil {
+		return m, nil
+	}
+	var errs []error
+	for _, c := range []prometheus.Collector{
+		m.received, m.skipped, m.executions, m.failures, m.planErrors, m.duration, m.steps,
+		m.delay, m.deadLetters, m.rebalances, m.kafkaErrors, c,
+	} {
+		errs = append(errs, reg.Register(c))
+	}
+	return m, errors.Join(errs...)
+}
+
+// preset makes a plan's series, so that the first failure is seen as an increase.
+func (m *metrics) preset(plan string) {
+	m.executions.WithLabelValues(plan)
+	m.planErrors.WithLabelValues(plan)
+	for _, r := range execution.Reasons() {
+		m.failures.WithLabelValues(plan, string(r))
+	}
+}
+
+// setPlans bounds the label plan to names and deletes the series of others.
+func (m *metrics) setPlans(names []string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	plans := make(map[string]bool, len(names))
+	for _, name := range names {
+		plans[name] = true
+		m.preset(name)
+	}
+	for name := range m.plans {
+		if plans[name] {
+			continue
+		}
+		gone := prometheus.Labels{"plan": name}
+		m.executions.DeletePartialMatch(gone)
+		m.planErrors.DeletePartialMatch(gone)
+		m.failures.DeletePartialMatch(gone)
+		m.duration.DeletePartialMatch(gone)
+		m.steps.DeletePartialMatch(gone)
+	}
+	m.plans = plans
+}
+
+// label gives the label of an execution's plan. Until the plans are known it is
+// what the execution says, from then on only a plan that is loaded.
+func (m *metrics) label(plan string) string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.plans == nil || m.plans[plan] {
+		return plan
+	}
+	return ""
+}
+
+// ended counts one execution.
+func (m *metrics) ended(o execution.Outcome) {
+	plan := m.label(o.Plan)
+	m.executions.WithLabelValues(plan).Inc()
+	m.duration.WithLabelValues(plan).Observe(o.Duration.Seconds())
+	m.steps.WithLabelValues(plan).Observe(float64(o.Steps))
+	if o.PlanError {
+		m.planErrors.WithLabelValues(plan).Inc()
+	}
+	m.failed(o)
+}
+
+// failed counts an execution's failure, if it is one.
+func (m *metrics) failed(o execution.Outcome) {
+	if o.Reason != "" {
+		m.failures.WithLabelValues(m.label(o.Plan), string(o.Reason)).Inc()
+	}
+}
+
+// collector reads the state of the books at each scrape. Series of a partition
+// are there while it is ours, so nothing has to be deleted.
+type collector struct {
+	core  *core
+	topic string
+
+	inFlight, lagRecords, lagSeconds, assigned, blocked, last *prometheus.Desc
+}
+
+func newCollector(c *core, topic string) *collector {
+	desc := func(name, help string, labels ...string) *prometheus.Desc {
+		return prometheus.NewDesc(prometheus.BuildFQName(namespace, "", name), help, labels, nil)
+	}
+	return &collector{
+		core:       c,
+		topic:      topic,
+		inFlight:   desc("in_flight_records", "Records taken on and not answered yet."),
+		lagRecords: desc("consumer_lag_records", "Offsets from the first unanswered record to the end of the partition, as of the last fetch.", "topic", "partition"),
+		lagSeconds: desc("consumer_lag_seconds", "Age of the oldest record that was taken on and not answered yet; 0 where there is none."),
+		assigned:   desc("assigned_partitions", "Partitions that this member owns."),
+		blocked:    desc("blocked_partitions", "Partitions that are not fetched because execution ran as far ahead as it may, by reason.", "reason"),
+		last:       desc("last_record_processed_timestamp_seconds", "When a record was last answered, in Unix time; 0 for never."),
+	}
+}
+
+// Describe implements prometheus.Collector.
+func (c *collector) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{c.inFlight, c.lagRecords, c.lagSeconds, c.assigned, c.blocked, c.last} {
+		ch <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (c *collector) Collect(ch chan<- prometheus.Metric) {
+	s := c.core.stats(time.Now())
+	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	}
+	gauge(c.inFlight, float64(s.inFlight))
+	gauge(c.lagSeconds, s.lag.Seconds())
+	gauge(c.assigned, float64(len(s.partitions)))
+	for _, p := range s.partitions {
+		gauge(c.lagRecords, float64(p.lag), c.topic, p.label)
+	}
+	for _, reason := range blockReasons {
+		gauge(c.blocked, float64(s.blocked[reason]), reason)
+	}
+	last := 0.0
+	if !s.processed.IsZero() {
+		last = float64(s.processed.UnixMilli()) / 1000
+	}
+	gauge(c.last, last)
+}
