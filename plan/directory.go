@@ -36,12 +36,12 @@ func (l Location) Read() (*Source, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read plan %q: %w", l.Label(), err)
 	}
-	defer top.Close()
+	defer func() { _ = top.Close() }()
 	root, err := top.OpenRoot(l.dir)
 	if err != nil {
 		return nil, fmt.Errorf("read plan %q: %w", l.Label(), err)
 	}
-	defer root.Close()
+	defer func() { _ = root.Close() }()
 	src, err := readRoot(root, l.entry, l.Name)
 	if err != nil {
 		return nil, err
@@ -68,7 +68,7 @@ func Find(path string) ([]Location, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer root.Close()
+	defer func() { _ = root.Close() }()
 	f := finder{path: path, root: root}
 	if err := f.search("."); err != nil {
 		return nil, err

@@ -9,10 +9,10 @@ import (
 
 // The codes of a LoadError. They are stable: tools match on them.
 const (
-	// CodeParse is text that is no Starlark.
+	// CodeParse is text that is no Starlark, or that breaks a rule of the dialect, as
+	// a second assignment to a top-level name.
 	CodeParse = "parse-error"
-	// CodeUndefined is a name that is not defined, or another fault of name
-	// resolution, as a second assignment to a top-level name.
+	// CodeUndefined is a name that is not defined.
 	CodeUndefined = "undefined-name"
 	// CodeMissingPlan is a plan without a function plan.
 	CodeMissingPlan = "missing-plan"

@@ -178,7 +178,12 @@ func resolveErrors(err error) []*LoadError {
 	}
 	faults := make([]*LoadError, 0, len(list))
 	for _, e := range list {
-		fault := loadErrorAt(CodeUndefined, e.Pos, "%s", e.Msg)
+		// The resolver gives no kinds of errors, only texts.
+		code := CodeParse
+		if strings.HasPrefix(e.Msg, "undefined: ") {
+			code = CodeUndefined
+		}
+		fault := loadErrorAt(code, e.Pos, "%s", e.Msg)
 		fault.Hint = resolveHint(e.Msg)
 		faults = append(faults, fault)
 	}

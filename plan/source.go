@@ -118,7 +118,7 @@ func ReadFile(path, name string) (*Source, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read plan: %w", err)
 	}
-	defer root.Close()
+	defer func() { _ = root.Close() }()
 	return readRoot(root, entry, name)
 }
 
@@ -208,7 +208,7 @@ func (r *reader) read(name string) (string, error) {
 	if err != nil {
 		return "", plainPathError(err)
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	text, err := io.ReadAll(io.LimitReader(f, int64(MaxSource-r.total)+1))
 	if err != nil {
 		return "", plainPathError(err)

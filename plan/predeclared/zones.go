@@ -69,7 +69,7 @@ func readZone(name string, file *zip.File) (*time.Location, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer r.Close()
+	defer func() { _ = r.Close() }()
 	data, err := io.ReadAll(r)
 	if err != nil {
 		return nil, err
