@@ -63,7 +63,7 @@ func (p *Processor) openConsumer() error {
 	client, err := kgo.NewClient(append(p.common(&p.consumerContact),
 		kgo.ConsumerGroup(p.opts.Group),
 		kgo.ConsumeTopics(p.input),
-		kgo.Balancers(carrier.Balancer(assignor(p.opts.Serving))),
+		kgo.Balancers(carrier.Balancer(Assignor(p.opts.Serving))),
 		kgo.DisableAutoCommit(),
 		kgo.BlockRebalanceOnPoll(),
 		kgo.SessionTimeout(p.opts.SessionTimeout),

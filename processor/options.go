@@ -179,8 +179,9 @@ func validTopic(name string) bool {
 	return true
 }
 
-// assignor is the name under which members that serve the same find each other.
-func assignor(serving string) string {
+// Assignor is the name of the group's assignor under which members that serve the
+// same find each other; serving is as in [Options.Serving].
+func Assignor(serving string) string {
 	if serving == ServingAll {
 		return "starplan/all"
 	}

@@ -73,7 +73,7 @@ func (p *Processor) fetchError(ctx context.Context, topic string, partition int3
 	switch {
 	case ctx.Err() != nil, errors.Is(err, kgo.ErrClientClosed):
 	case errors.Is(err, kerr.InconsistentGroupProtocol):
-		p.fail(&GroupMismatchError{Group: p.opts.Group, Serving: assignor(p.opts.Serving), Err: err})
+		p.fail(&GroupMismatchError{Group: p.opts.Group, Serving: Assignor(p.opts.Serving), Err: err})
 	case errors.As(err, &group) && fatal(err):
 		p.fail(newAccessError("join group "+p.opts.Group, err))
 	case errors.As(err, &group):

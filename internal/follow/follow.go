@@ -25,11 +25,10 @@ type Execution struct {
 
 // Options say what to read.
 type Options struct {
-	Brokers []string
-	Topic   string
+	Topic string
 	// From is "oldest", "latest" or an RFC 3339 time.
 	From string
-	// Client are further options of the Kafka client; may be nil.
+	// Client are the options of the Kafka client, the brokers among them.
 	Client []kgo.Opt
 }
 
@@ -43,7 +42,6 @@ type Reader struct {
 // topic after Open returns is read, also with From "latest".
 func Open(ctx context.Context, opts Options) (*Reader, error) {
 	client, err := kgo.NewClient(append([]kgo.Opt{
-		kgo.SeedBrokers(opts.Brokers...),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 	}, opts.Client...)...)
 	if err != nil {

@@ -1,0 +1,216 @@
+// Package service puts the parts of Starplan together: a pool of workers, the
+// plans, the processor and the HTTP side. It owns their order of start and stop.
+//
+//	start   HTTP (alive, not ready) -> workers -> plans -> processor
+//	stop    processor (finish, commit, leave) -> workers -> HTTP
+//
+// HTTP is first and last, so that an orchestrator sees a process that starts or
+// drains as alive and not ready.
+package service
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/collectors/version"
+
+	"starplan/internal/config"
+	"starplan/internal/httpserver"
+	"starplan/internal/planwatch"
+	"starplan/plan"
+	"starplan/plan/execution"
+	"starplan/plan/worker"
+	"starplan/processor"
+)
+
+// closeTimeout bounds the end of workers and HTTP; the processor's own end is
+// bounded by processor.Options.
+const closeTimeout = 3 * time.Second
+
+// ConfigError is an error of the configuration that shows only when plans,
+// group or sandbox are looked at.
+type ConfigError struct{ Err error }
+
+func (e *ConfigError) Error() string { return e.Err.Error() }
+
+// Unwrap gives the error itself.
+func (e *ConfigError) Unwrap() error { return e.Err }
+
+// Options are what a Service is made of.
+type Options struct {
+	Config config.Config
+	// Reload delivers requests to read the plans again; may be nil.
+	Reload <-chan os.Signal
+	// Reloaded is told of every reload; may be nil. It must not block.
+	Reloaded func(plan.Report)
+	// Listening is told the HTTP address, as "host:port", before anything else
+	// starts; may be nil.
+	Listening func(addr string)
+	// Logger may be nil.
+	Logger *slog.Logger
+}
+
+// Service is the running program.
+type Service struct {
+	opts Options
+	log  *slog.Logger
+	reg  *prometheus.Registry
+	http *httpserver.Server
+	// These appear one after the other while HTTP answers already.
+	pool  atomic.Pointer[worker.Pool]
+	plans atomic.Pointer[plan.Catalog]
+	proc  atomic.Pointer[processor.Processor]
+}
+
+// Run runs the service until ctx ends and everything in flight is settled. The
+// error is a *ConfigError where the configuration is at fault.
+func Run(ctx context.Context, opts Options) error {
+	if opts.Logger == nil {
+		opts.Logger = slog.New(slog.DiscardHandler)
+	}
+	s := &Service{opts: opts, log: opts.Logger, reg: prometheus.NewRegistry()}
+	s.reg.MustRegister(
+		collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		version.NewCollector("starplan"),
+	)
+	var err error
+	s.http, err = httpserver.Start(httpserver.Options{
+		Addr: opts.Config.HTTPAddr, Gatherer: s.reg, Logger: s.log,
+		NotReady: s.notReady, Health: s.health, Reload: s.reloadHTTP,
+	})
+	if err != nil {
+		return &ConfigError{err}
+	}
+	if opts.Listening != nil {
+		opts.Listening(s.http.Addr())
+	}
+	err = s.run(ctx)
+	// ctx has ended by now, and the last part is to end all the same.
+	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+	defer cancel()
+	if plans := s.plans.Load(); plans != nil {
+		plans.Close()
+	}
+	if pool := s.pool.Load(); pool != nil {
+		err = errors.Join(err, pool.Close(stop))
+	}
+	return errors.Join(err, s.http.Close(stop))
+}
+
+func (s *Service) run(ctx context.Context) error {
+	c := s.opts.Config
+	pool, err := worker.NewPool(ctx, worker.Options{
+		Tenant: c.TenantID, Limits: c.Limits, Workers: c.Workers, RequireSandbox: c.RequireSandbox,
+		Logger: s.log, Registerer: s.reg,
+	})
+	if err != nil {
+		return &ConfigError{err}
+	}
+	s.pool.Store(pool)
+	plans, err := plan.Open(ctx, plan.Options{
+		Path: c.PlanPath, Names: c.PlanNames, Graph: c.GraphID, Tenant: c.TenantID, Strict: c.Strict,
+		Limits: c.Limits, Engine: pool, Logger: s.log, Registerer: s.reg,
+	})
+	if err != nil {
+		return &ConfigError{err}
+	}
+	s.plans.Store(plans)
+	proc, err := processor.New(processor.Options{
+		Brokers: c.Brokers, ClientOptions: c.Client, Tenant: c.TenantID, Group: c.GroupID, Serving: c.Serving(),
+		Start: c.Start, SessionTimeout: c.SessionTimeout, Delivery: c.Delivery,
+		DeadLetterTopic: c.DeadLetterTopic, Runner: plans, Logger: s.log, Registerer: s.reg,
+	})
+	if err != nil {
+		return &ConfigError{err}
+	}
+	proc.SetPlans(loaded(plans))
+	s.proc.Store(proc)
+	return s.process(ctx)
+}
+
+// process runs the processor, and beside it everything that listens for reloads.
+func (s *Service) process(ctx context.Context) error {
+	side, cancel := context.WithCancel(ctx)
+	done := make(chan struct{}, 2)
+	go func() {
+		s.listenReload(side)
+		done <- struct{}{}
+	}()
+	go func() {
+		if s.opts.Config.Watch {
+			err := planwatch.Watch(side, s.opts.Config.PlanPath, s.log, func() { s.reloadLogged(side, "file") })
+			if err != nil {
+				s.log.Error("plan files are not watched", "err", err)
+			}
+		}
+		done <- struct{}{}
+	}()
+	err := s.proc.Load().Run(ctx)
+	cancel()
+	<-done
+	<-done
+	var mismatch *processor.GroupMismatchError
+	if errors.As(err, &mismatch) {
+		return &ConfigError{err}
+	}
+	return err
+}
+
+func (s *Service) listenReload(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.opts.Reload:
+			s.reloadLogged(ctx, "signal")
+		}
+	}
+}
+
+// reloadLogged reloads where nobody waits for the answer; the catalog logs what
+// came of it.
+func (s *Service) reloadLogged(ctx context.Context, trigger string) {
+	s.log.Info("reload", "trigger", trigger)
+	_, _ = s.reload(ctx)
+}
+
+// reloadHTTP reports a plan that does not load as an error too: whoever asked
+// wants to know.
+func (s *Service) reloadHTTP(ctx context.Context) (any, error) {
+	// A client that goes away must not stop a reload half way.
+	report, err := s.reload(context.WithoutCancel(ctx))
+	return report, errors.Join(err, report.Err())
+}
+
+func (s *Service) reload(ctx context.Context) (plan.Report, error) {
+	plans := s.plans.Load()
+	if plans == nil {
+		return nil, errors.New("reload: plans are still being loaded")
+	}
+	report, err := plans.Reload(ctx)
+	if proc := s.proc.Load(); proc != nil {
+		proc.SetPlans(loaded(plans))
+	}
+	if s.opts.Reloaded != nil && err == nil {
+		s.opts.Reloaded(report)
+	}
+	return report, err
+}
+
+// loaded lists the labels of plans that have a version to run.
+func loaded(plans *plan.Catalog) []string {
+	var labels []string
+	for _, p := range plans.Plans() {
+		if p.Digest != "" {
+			labels = append(labels, execution.Key{Graph: p.Graph, Plan: p.Name}.String())
+		}
+	}
+	return labels
+}
