@@ -1,0 +1,170 @@
+package worker
+
+import "time"
+
+// watch is the pool's clock: it sees to records that run for long. It sleeps
+// while nothing runs.
+func (p *Pool) watch() {
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for {
+		p.mu.Lock()
+		now := time.Now()
+		next := p.tick(now)
+		p.nextTick = next
+		p.mu.Unlock()
+		var due <-chan time.Time
+		if !next.IsZero() {
+			timer.Reset(next.Sub(now))
+			due = timer.C
+		}
+		select {
+		case <-due:
+		case <-p.wake:
+		case <-p.ctx.Done():
+			return
+		}
+	}
+}
+
+// wakeBy makes the watch look at t at the latest. The pool is locked.
+func (p *Pool) wakeBy(t time.Time) {
+	if !p.nextTick.IsZero() && !p.nextTick.After(t) {
+		return
+	}
+	p.nextTick = t
+	select {
+	case p.wake <- struct{}{}:
+	default:
+	}
+}
+
+// earliest is a time that only moves closer.
+type earliest struct{ time.Time }
+
+func (e *earliest) by(t time.Time) {
+	if e.IsZero() || t.Before(e.Time) {
+		e.Time = t
+	}
+}
+
+// tick looks at every worker and gives the time to look again; zero where only
+// new work can change anything. The pool is locked.
+func (p *Pool) tick(now time.Time) time.Time {
+	var next earliest
+	if p.closed {
+		return next.Time
+	}
+	for _, w := range p.workers {
+		switch {
+		case w.dying():
+		case w.count() == 0:
+			p.tickIdle(w, now, &next)
+		case w.delivering:
+			// What it said meanwhile is not read yet.
+			next.by(now.Add(stuckAfter))
+		default:
+			p.tickBusy(w, now, &next)
+		}
+	}
+	for _, s := range p.active {
+		if s.inflight == 0 && now.Before(s.notBefore) {
+			next.by(s.notBefore)
+		}
+	}
+	if len(p.active) > 0 && now.Before(p.startAfter) {
+		next.by(p.startAfter)
+	}
+	p.refill(now)
+	p.dispatch(now)
+	return next.Time
+}
+
+// tickIdle retires a worker beyond those that are configured once it has had
+// nothing to do for long.
+func (p *Pool) tickIdle(w *worker, now time.Time, next *earliest) {
+	if c := p.census(); c.idle+c.quick+c.other <= p.opts.Workers {
+		return
+	}
+	if retire := w.heard.Add(idleAfter); now.Before(retire) {
+		next.by(retire)
+		return
+	}
+	w.kill(reasonRetired)
+}
+
+// tickBusy looks at the record that a worker runs.
+func (p *Pool) tickBusy(w *worker, now time.Time, next *earliest) {
+	e := w.front()
+	if !e.begun {
+		// It must announce what it was given, however long that takes to run.
+		quiet := w.heard.Add(p.opts.silence)
+		if !now.Before(quiet) {
+			w.kill(reasonProtocol)
+			return
+		}
+		next.by(quiet)
+		return
+	}
+	s, ran := e.job.plan, now.Sub(e.at)
+	switch {
+	case ran >= p.opts.Limits.Timeout:
+		w.kill(reasonTimeout)
+		return
+	case ran >= slowAfter && e.job.dead():
+		w.kill(reasonAbandoned)
+		return
+	}
+	next.by(e.at.Add(p.opts.Limits.Timeout))
+	if ran < stuckAfter {
+		next.by(e.at.Add(stuckAfter))
+		return
+	}
+	w.stuck = true
+	s.estimate = max(s.estimate, ran)
+	p.recall(w)
+	if ran < slowAfter {
+		next.by(e.at.Add(slowAfter))
+		return
+	}
+	if !w.slow && p.slow < maxSlow && s.slow < maxSlowPlan {
+		w.slow = true
+		s.slow++
+		p.slow++
+	}
+	// Its record may be abandoned, or a slow worker of the plan may become free.
+	next.by(now.Add(slowAfter))
+}
+
+// recall takes the records behind the running one back into their queues, where
+// other workers find them. Those that the worker begins all the same, before it
+// has read the recall, are run twice at worst; the first answer counts. The pool
+// is locked.
+func (p *Pool) recall(w *worker) {
+	asked := false
+	for i := w.first + 1; i < len(w.inflight); i++ {
+		e := &w.inflight[i]
+		if e.recalled {
+			continue
+		}
+		e.recalled, asked = true, true
+		if !e.job.dead() && !e.job.queued {
+			p.enqueue(e.job)
+		}
+	}
+	if asked {
+		w.recalling++
+		w.write(order{kind: kindRecall})
+	}
+}
+
+// retireSurplus ends a worker that has become idle where there are so many that
+// no burst will need it soon. The pool is locked.
+func (p *Pool) retireSurplus(w *worker) {
+	if w.count() > 0 {
+		return
+	}
+	if c := p.census(); c.idle > p.opts.Workers+maxSlowPlan {
+		w.kill(reasonRetired)
+	}
+}
