@@ -29,8 +29,6 @@ func messageMethod(md protoreflect.MessageDescriptor, name string) method[*Messa
 		return messageCopyFrom
 	case "HasField":
 		return messageHasField
-	case "ListFields":
-		return messageListFields
 	case "WhichOneof":
 		return messageWhichOneof
 	}
@@ -71,7 +69,7 @@ func (m *Message) Attr(name string) (starlark.Value, error) {
 // AttrNames gives the names of fields and methods, sorted.
 func (m *Message) AttrNames() []string {
 	md := m.msg.Descriptor()
-	names := append(fieldNames(md), "Clear", "ClearField", "CopyFrom", "HasField", "ListFields", "WhichOneof")
+	names := append(fieldNames(md), "Clear", "ClearField", "CopyFrom", "HasField", "WhichOneof")
 	if isAny(md) {
 		names = append(names, "Is", "TypeName", "unpack")
 	}
@@ -226,30 +224,4 @@ func messageWhichOneof(_ *starlark.Thread, m *Message, b *starlark.Builtin, args
 		return starlark.String(fd.Name()), nil
 	}
 	return starlark.None, nil
-}
-
-// messageListFields gives (name, value) of the fields that are set, in order of
-// their numbers. Python gives descriptors in place of names.
-func messageListFields(thread *starlark.Thread, m *Message, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
-	if err := starlark.UnpackPositionalArgs(b.Name(), args, kwargs, 0); err != nil {
-		return nil, err
-	}
-	fields := m.msg.Descriptor().Fields()
-	charge(thread, fields.Len())
-	var set []protoreflect.FieldDescriptor
-	for i := range fields.Len() {
-		if fd := fields.Get(i); m.has(fd) {
-			set = append(set, fd)
-		}
-	}
-	slices.SortFunc(set, func(a, b protoreflect.FieldDescriptor) int { return int(a.Number()) - int(b.Number()) })
-	elems := make([]starlark.Value, len(set))
-	for i, fd := range set {
-		v, err := m.Attr(string(fd.Name()))
-		if err != nil {
-			return nil, err
-		}
-		elems[i] = starlark.Tuple{starlark.String(fd.Name()), v}
-	}
-	return starlark.NewList(elems), nil
 }

@@ -85,7 +85,7 @@ func (t *Type) CallInternal(thread *starlark.Thread, args starlark.Tuple, kwargs
 // MaxElements bounds how many values, nested ones included, one constructor call,
 // assignment or method call may convert. A value that contains itself, or the
 // same part over and over, ends here.
-const MaxElements = 1 << 20
+const MaxElements = 1 << 18
 
 // converter turns Starlark values into those of fields. It serves one call.
 type converter struct {
@@ -239,9 +239,6 @@ func (c *converter) elements(r *Repeated, v starlark.Value, first int) ([]starla
 		return nil, fmt.Errorf("got %s, want list of %s", v.Type(), r.elemName())
 	}
 	iter := iterable.Iterate()
-	if iter == nil {
-		return nil, fmt.Errorf("got %s, want list of %s", v.Type(), r.elemName())
-	}
 	defer iter.Done()
 	var out []starlark.Value
 	var x starlark.Value

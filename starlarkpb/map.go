@@ -285,15 +285,20 @@ func (m *Map) Items() []starlark.Tuple {
 
 // CompareSameType compares entries.
 func (m *Map) CompareSameType(op syntax.Token, y starlark.Value, depth int) (bool, error) {
-	other, ok := y.(*Map)
-	if !ok || (op != syntax.EQL && op != syntax.NEQ) {
-		return false, fmt.Errorf("%s %s %s not implemented", m.Type(), op, y.Type())
+	if op != syntax.EQL && op != syntax.NEQ {
+		return false, notOrdered(m, op, y)
 	}
-	same := len(m.vals) == len(other.vals)
+	other, ok := y.(*Map)
+	if !ok || len(m.vals) != len(other.vals) {
+		return op == syntax.NEQ, nil
+	}
+	same := true
 	for _, k := range m.sorted() {
 		v, ok := other.vals[k]
-		if !same || !ok {
+		if !ok {
 			same = false
+		}
+		if !same {
 			break
 		}
 		var err error

@@ -403,12 +403,16 @@ func (m *Message) Freeze() {
 // empty within a message, unknown fields count, and NaN equals NaN. An unset
 // message equals an empty one. Messages of different types are not equal.
 func (m *Message) CompareSameType(op syntax.Token, y starlark.Value, _ int) (bool, error) {
-	other, ok := y.(*Message)
-	if !ok || (op != syntax.EQL && op != syntax.NEQ) {
-		return false, fmt.Errorf("%s %s %s not implemented", m.Type(), op, y.Type())
+	if op != syntax.EQL && op != syntax.NEQ {
+		return false, notOrdered(m, op, y)
 	}
-	same := m == other || proto.Equal(m.snapshot().Interface(), other.snapshot().Interface())
+	other, ok := y.(*Message)
+	same := ok && (m == other || proto.Equal(m.snapshot().Interface(), other.snapshot().Interface()))
 	return same == (op == syntax.EQL), nil
+}
+
+func notOrdered(x starlark.Value, op syntax.Token, y starlark.Value) error {
+	return fmt.Errorf("%s %s %s not implemented", x.Type(), op, y.Type())
 }
 
 func isMessage(fd protoreflect.FieldDescriptor) bool {

@@ -265,11 +265,11 @@ func (r *Repeated) Binary(op syntax.Token, y starlark.Value, side starlark.Side)
 
 // CompareSameType compares elements in order.
 func (r *Repeated) CompareSameType(op syntax.Token, y starlark.Value, depth int) (bool, error) {
-	other, ok := y.(*Repeated)
-	if !ok || (op != syntax.EQL && op != syntax.NEQ) {
-		return false, fmt.Errorf("%s %s %s not implemented", r.Type(), op, y.Type())
+	if op != syntax.EQL && op != syntax.NEQ {
+		return false, notOrdered(r, op, y)
 	}
-	same := len(r.elems) == len(other.elems)
+	other, ok := y.(*Repeated)
+	same := ok && len(r.elems) == len(other.elems)
 	for i := 0; same && i < len(r.elems); i++ {
 		var err error
 		if same, err = starlark.EqualDepth(r.elems[i], other.elems[i], depth-1); err != nil {
