@@ -28,6 +28,7 @@ type owner struct {
 	next    int64 // next offset to be delivered
 	running []*Entry[int64]
 	ready   []*Entry[int64]
+	ended   map[int64]bool // whose runs have ended
 	emitted map[int64]bool
 	given   map[int64]bool // what the metadata of the assignment listed
 	last    int64          // highest position seen
@@ -35,7 +36,7 @@ type owner struct {
 
 func (w *world) assign(t *rapid.T) *owner {
 	finished, _, _ := Decode(w.committed, w.metadata)
-	o := &owner{w: w, next: w.committed, emitted: map[int64]bool{}, given: map[int64]bool{}, last: w.committed}
+	o := &owner{w: w, next: w.committed, ended: map[int64]bool{}, emitted: map[int64]bool{}, given: map[int64]bool{}, last: w.committed}
 	for _, r := range finished {
 		for off := r.From; off < r.To; off++ {
 			o.given[off] = true
@@ -98,8 +99,14 @@ func (o *owner) finish(t *rapid.T) {
 	i := rapid.IntRange(0, len(o.running)-1).Draw(t, "which")
 	e := o.running[i]
 	o.running = append(o.running[:i], o.running[i+1:]...)
+	o.ended[e.Offset] = true
 	o.ready = o.l.Finish(o.ready, e)
 	o.ready = o.l.Finish(o.ready, e) // an answer that comes twice
+	for _, r := range o.ready {
+		if !o.ended[r.Offset] {
+			t.Fatalf("Finish(%d) releases record %d, whose run has not ended", e.Offset, r.Offset)
+		}
+	}
 }
 
 // emit is a cycle of the committer: a batch is emitted, or refused as a whole.
