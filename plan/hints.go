@@ -3,6 +3,8 @@ package plan
 import (
 	"regexp"
 	"strings"
+
+	"starplan/plan/predeclared"
 )
 
 // pythonism is a construct of Python that Starlark lacks.
@@ -55,10 +57,59 @@ func resolveHint(msg string) string {
 	case strings.Contains(msg, "cannot reassign"):
 		return `a top-level name is assigned once: use another name, or do the work in a function`
 	}
-	if name, ok := strings.CutPrefix(msg, "undefined: "); ok {
-		return undefinedHints[name]
+	return undefinedHints[undefinedName(msg)]
+}
+
+// undefinedName takes the name out of "undefined: name (did you mean other?)".
+func undefinedName(msg string) string {
+	name, _ := strings.CutPrefix(msg, "undefined: ")
+	name, _, _ = strings.Cut(name, " ")
+	return name
+}
+
+// withSuggestion improves the resolver's "did you mean": that knows the names of
+// the file, but not the predeclared ones.
+func withSuggestion(msg string) string {
+	name := undefinedName(msg)
+	own := ""
+	if _, rest, ok := strings.Cut(msg, " (did you mean "); ok {
+		own = strings.TrimSuffix(rest, "?)")
 	}
-	return ""
+	best, least := own, max(1, len(name)/3)+1
+	if own != "" {
+		least = distance(name, own)
+	}
+	for _, candidate := range predeclared.Values().Keys() {
+		if d := distance(name, candidate); d < least {
+			best, least = candidate, d
+		}
+	}
+	if best == own {
+		return msg
+	}
+	return "undefined: " + name + " (did you mean " + best + "?)"
+}
+
+// distance is the number of characters to insert, delete or replace to turn one
+// name into another, where case does not count.
+func distance(a, b string) int {
+	a, b = strings.ToLower(a), strings.ToLower(b)
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := 1
+			if a[i] == b[j] {
+				cost = 0
+			}
+			diagonal, row[j+1] = row[j+1], min(diagonal+cost, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
 }
 
 // undefinedHints are for names of Python that Starlark lacks.

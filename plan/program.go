@@ -179,12 +179,12 @@ func resolveErrors(err error) []*LoadError {
 	faults := make([]*LoadError, 0, len(list))
 	for _, e := range list {
 		// The resolver gives no kinds of errors, only texts.
-		code := CodeParse
-		if strings.HasPrefix(e.Msg, "undefined: ") {
-			code = CodeUndefined
+		code, msg := CodeParse, e.Msg
+		if strings.HasPrefix(msg, "undefined: ") {
+			code, msg = CodeUndefined, withSuggestion(msg)
 		}
-		fault := loadErrorAt(code, e.Pos, "%s", e.Msg)
-		fault.Hint = resolveHint(e.Msg)
+		fault := loadErrorAt(code, e.Pos, "%s", msg)
+		fault.Hint = resolveHint(msg)
 		faults = append(faults, fault)
 	}
 	return faults
