@@ -4,6 +4,7 @@ package worker
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -13,8 +14,9 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
-	"time"
 
+	"github.com/landlock-lsm/go-landlock/landlock"
+	lls "github.com/landlock-lsm/go-landlock/landlock/syscall"
 	"golang.org/x/sys/unix"
 )
 
@@ -30,6 +32,8 @@ func detach(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: tru
 // to os.Stdout to stderr. Reading goes through the network poller: a goroutine
 // that waits for input must not keep the running one off the processor.
 func claimPipes() (in, out *os.File) {
+	runtime.GOMAXPROCS(childProcs)
+	closeInherited()
 	// Service managers signal all processes of a service. How a worker ends is up
 	// to the pool.
 	signal.Ignore(syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT)
@@ -43,31 +47,53 @@ func claimPipes() (in, out *os.File) {
 	return in, out
 }
 
-// seal limits this process for good, as far as the kernel lets it. Whatever needs
-// a file is done first.
+// closeInherited closes what the parent's parent may have left open without
+// marking it, and the files in which the Go runtime would watch the number of
+// processors, which is fixed by now.
+func closeInherited() {
+	const dir = "/proc/self/fd"
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return
+	}
+	for _, e := range entries {
+		fd, err := strconv.Atoi(e.Name())
+		if err != nil || fd <= 2 {
+			continue
+		}
+		// The runtime's poller has descriptors without a file.
+		if target, err := os.Readlink(dir + "/" + e.Name()); err == nil && !strings.HasPrefix(target, "anon_inode:") {
+			// The directory that was just read is closed already: an error is fine.
+			_ = unix.Close(fd)
+		}
+	}
+}
+
+// seal limits this process for good, as far as the kernel lets it. What needs a
+// file comes first.
 func seal(maxMemory int64) Protections {
-	runtime.GOMAXPROCS(childProcs)
 	debug.SetMaxStack(maxStack)
 	debug.SetMemoryLimit(maxMemory / 10 * 6)
 	var p Protections
-	if err := os.WriteFile("/proc/self/oom_score_adj", []byte("1000"), 0); err != nil {
-		p.miss("out-of-memory score", err)
-	} else {
-		p.OOMScore = true
+	try := func(what string, apply func() error) bool {
+		err := apply()
+		if err != nil {
+			p.miss(what, err)
+		}
+		return err == nil
 	}
-	if err := limitCore(); err != nil {
-		p.miss("no core dumps", err)
-	}
-	if err := limitMemory(maxMemory); err != nil {
-		p.miss("memory limit", err)
-	} else {
-		p.Memory = true
-	}
+	p.OOMScore = try("preference of the out-of-memory killer", func() error {
+		return os.WriteFile("/proc/self/oom_score_adj", []byte("1000"), 0)
+	})
+	try("no core dumps", func() error { return unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}) })
+	p.Memory = try("memory limit", func() error { return limitMemory(maxMemory) })
+	try("Landlock", func() (err error) {
+		p.Landlock, err = applyLandlock()
+		return err
+	})
+	p.Seccomp = try("seccomp", applySeccomp)
+	p.NoNewPrivileges = try("no new privileges", checkNoNewPrivileges)
 	return p
-}
-
-func limitCore() error {
-	return unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{})
 }
 
 // limitMemory lets the address space grow by budget bytes from where it is. An
@@ -87,46 +113,32 @@ func limitMemory(budget int64) error {
 	return unix.Setrlimit(unix.RLIMIT_AS, &unix.Rlimit{Cur: limit, Max: limit})
 }
 
-// oomKills counts the kernel's kills for want of memory since boot, those in
-// control groups included; 0 where that is not to be known.
-func oomKills() int64 {
-	data, err := os.ReadFile("/proc/vmstat")
+// newestLandlock is the version of the interface that landlock.V11 stands for.
+const newestLandlock = 11
+
+var errNoEffect = errors.New("applied, but without effect")
+
+// applyLandlock refuses all files, sockets and signals to others that the kernel's
+// version of Landlock knows of, and gives that version.
+func applyLandlock() (int, error) {
+	version, err := lls.LandlockGetABIVersion()
 	if err != nil {
-		return 0
+		return 0, fmt.Errorf("kernel has none, or it is not enabled: %w", err)
 	}
-	_, rest, ok := bytes.Cut(data, []byte("\noom_kill "))
-	if !ok {
-		return 0
+	if err := landlock.V11.BestEffort().Restrict(); err != nil {
+		return 0, err
 	}
-	line, _, _ := bytes.Cut(rest, []byte("\n"))
-	n, err := strconv.ParseInt(string(line), 10, 64)
-	if err != nil {
-		return 0
+	if fd, err := unix.Open("/", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err == nil {
+		unix.Close(fd)
+		return 0, errNoEffect
 	}
-	return n
+	return min(version, newestLandlock), nil
 }
 
-// clockTick is the unit of processor time in /proc, 1/100 s on every Linux there is.
-const clockTick = 10 * time.Millisecond
-
-// usage gives a process's resident memory in bytes and its processor time; zeros
-// when it has ended.
-func usage(pid int) (rss int64, cpu time.Duration) {
-	data, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
-	if err != nil {
-		return 0, 0
+func checkNoNewPrivileges() error {
+	on, err := unix.PrctlRetInt(unix.PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0)
+	if err == nil && on != 1 {
+		err = errNoEffect
 	}
-	// The second field is the name in parentheses, which may hold anything; the
-	// third follows the last one.
-	fields := strings.Fields(string(data[bytes.LastIndexByte(data, ')')+1:]))
-	number := func(field int) int64 {
-		i := field - 3
-		if i >= len(fields) {
-			return 0
-		}
-		n, _ := strconv.ParseInt(fields[i], 10, 64)
-		return n
-	}
-	// proc_pid_stat(5): 14 utime, 15 stime, 24 rss in pages.
-	return number(24) * int64(os.Getpagesize()), time.Duration(number(14)+number(15)) * clockTick
+	return err
 }
