@@ -146,12 +146,12 @@ func (k kafka) group(ctx context.Context) {
 	if err == nil {
 		err = lag.Error()
 	}
-	if err != nil {
-		k.tell(Finding{subject, err.Error(), "grant this user Read on the group, or see the broker's log"})
+	if isNew := len(lag.Members) == 0 && len(lag.Lag) == 0; errors.Is(err, kerr.GroupIDNotFound) || err == nil && isNew {
+		k.tell(Finding{Subject: subject, Detail: "is new; it begins at " + k.config.Start.String()})
 		return
 	}
-	if len(lag.Members) == 0 && len(lag.Lag) == 0 {
-		k.tell(Finding{Subject: subject, Detail: "is new; it begins at " + k.config.Start.String()})
+	if err != nil {
+		k.tell(Finding{subject, err.Error(), "grant this user Read on the group, or see the broker's log"})
 		return
 	}
 	detail := fmt.Sprintf("%d members, lag of %d records", len(lag.Members), lag.Lag.Total())

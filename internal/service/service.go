@@ -91,7 +91,9 @@ func Run(ctx context.Context, opts Options) error {
 	if opts.Listening != nil {
 		opts.Listening(s.http.Addr())
 	}
-	err = s.run(ctx)
+	if err = s.run(ctx); ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		err = nil // It was told to stop while it started.
+	}
 	// ctx has ended by now, and the last part is to end all the same.
 	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 	defer cancel()
