@@ -126,7 +126,7 @@ func messageClear(_ *starlark.Thread, m *Message, b *starlark.Builtin, args star
 	if err := m.mutable("clear"); err != nil {
 		return nil, err
 	}
-	m.assign(m.msg.Type().New(), 0)
+	m.assign(m.msg.Type().New(), extent{})
 	return starlark.None, nil
 }
 
@@ -169,11 +169,11 @@ func messageCopyFrom(thread *starlark.Thread, m *Message, b *starlark.Builtin, a
 	if src == m {
 		return starlark.None, nil
 	}
-	msg, height, err := newConverter(m.check, thread).copyOf(m.msg.Type(), src, m.depth)
+	msg, built, err := newConverter(m.check, thread).copyOf(m.msg.Type(), src, m.depth)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", b.Name(), err)
 	}
-	m.assign(msg, height)
+	m.assign(msg, built)
 	return starlark.None, nil
 }
 

@@ -98,10 +98,10 @@ func newConverter(check Check, thread *starlark.Thread) *converter {
 	return &converter{check: check, thread: thread, left: MaxElements}
 }
 
-// spend accounts for the conversion of one value.
-func (c *converter) spend() error {
-	charge(c.thread, 1)
-	if c.left--; c.left < 0 {
+// spend accounts for the conversion of n values.
+func (c *converter) spend(n int) error {
+	charge(c.thread, n)
+	if c.left -= n; c.left < 0 {
 		return errTooMany
 	}
 	return nil
@@ -173,62 +173,64 @@ func (c *converter) setField(m *Message, fd protoreflect.FieldDescriptor, v star
 		if v == kid {
 			return nil
 		}
-		msg, height, err := c.message(kid.msg.Type(), v, kid.depth)
+		msg, built, err := c.message(kid.msg.Type(), v, kid.depth)
 		if err != nil {
 			return err
 		}
-		kid.assign(msg, height)
+		kid.assign(msg, built)
 	}
 	return nil
 }
 
 // message gives the Go message for v, which is a message of that type or a dict
-// of fields, and an upper bound on its levels. The Go message is not changed by
-// anybody from here on.
-func (c *converter) message(mt protoreflect.MessageType, v starlark.Value, depth uint16) (protoreflect.Message, uint16, error) {
-	if err := c.spend(); err != nil {
-		return nil, 0, err
+// of fields, and its extent. The Go message is not changed by anybody from here on.
+func (c *converter) message(mt protoreflect.MessageType, v starlark.Value, depth int) (protoreflect.Message, extent, error) {
+	if err := c.spend(1); err != nil {
+		return nil, extent{}, err
 	}
 	switch v := v.(type) {
 	case *Message:
 		return c.copyOf(mt, v, depth)
 	case starlark.IterableMapping:
 		if depth > MaxDepth {
-			return nil, 0, errTooDeep
+			return nil, extent{}, errTooDeep
 		}
 		m := newMessage(mt, c.check, depth)
 		if err := c.fill(m, v.Items(), "key"); err != nil {
-			return nil, 0, err
+			return nil, extent{}, err
 		}
-		return m.snapshot(), m.levels(), nil
+		return m.snapshot(), m.extent(), nil
 	}
-	return nil, 0, fmt.Errorf("got %s, want %s or dict", v.Type(), typeName(mt.Descriptor()))
+	return nil, extent{}, fmt.Errorf("got %s, want %s or dict", v.Type(), typeName(mt.Descriptor()))
 }
 
 // copyOf gives the content of a message for use at a depth below another.
-func (c *converter) copyOf(mt protoreflect.MessageType, src *Message, depth uint16) (protoreflect.Message, uint16, error) {
+func (c *converter) copyOf(mt protoreflect.MessageType, src *Message, depth int) (protoreflect.Message, extent, error) {
 	if got, want := src.msg.Descriptor().FullName(), mt.Descriptor().FullName(); got != want {
-		return nil, 0, fmt.Errorf("got %s, want %s", src.Type(), typeName(mt.Descriptor()))
+		return nil, extent{}, fmt.Errorf("got %s, want %s", src.Type(), typeName(mt.Descriptor()))
 	}
-	height := src.levels()
-	if depth+height > MaxDepth {
-		return nil, 0, errTooDeep
+	built := src.extent()
+	if depth+built.levels > MaxDepth {
+		return nil, extent{}, errTooDeep
+	}
+	if err := c.spend(built.nodes); err != nil {
+		return nil, extent{}, err
 	}
 	msg := src.snapshot()
 	if msg.Type() == mt {
-		return msg, height, nil
+		return msg, built, nil
 	}
 	// Another Go type of the same message, as dynamicpb's: go through its bytes.
 	data, err := proto.Marshal(msg.Interface())
 	if err != nil {
-		return nil, 0, err
+		return nil, extent{}, err
 	}
 	charge(c.thread, len(data)/stepBytes)
 	out := mt.New()
 	if err := proto.Unmarshal(data, out.Interface()); err != nil {
-		return nil, 0, err
+		return nil, extent{}, err
 	}
-	return out, height, nil
+	return out, built, nil
 }
 
 // elements converts the elements for a repeated field. first is the index of the
@@ -240,7 +242,7 @@ func (c *converter) elements(r *Repeated, v starlark.Value, first int) ([]starla
 	}
 	iter := iterable.Iterate()
 	defer iter.Done()
-	var out []starlark.Value
+	out := make([]starlark.Value, 0, min(max(starlark.Len(v), 0), c.left))
 	var x starlark.Value
 	for iter.Next(&x) {
 		elem, err := c.element(r, x)
@@ -261,7 +263,7 @@ func (c *converter) element(r *Repeated, v starlark.Value) (starlark.Value, erro
 // goes. mt is nil for scalars.
 func (c *converter) value(field, typ protoreflect.FieldDescriptor, mt protoreflect.MessageType, owner *Message, v starlark.Value) (starlark.Value, error) {
 	if mt == nil {
-		if err := c.spend(); err != nil {
+		if err := c.spend(1); err != nil {
 			return nil, err
 		}
 		pv, err := c.scalar(field, typ, v)
@@ -270,11 +272,11 @@ func (c *converter) value(field, typ protoreflect.FieldDescriptor, mt protorefle
 		}
 		return scalar(typ, pv), nil
 	}
-	msg, height, err := c.message(mt, v, owner.depth+1)
+	msg, built, err := c.message(mt, v, owner.depth+1)
 	if err != nil {
 		return nil, err
 	}
 	elem := owner.element(msg)
-	elem.height = height
+	elem.built, elem.added = built, true
 	return elem, nil
 }

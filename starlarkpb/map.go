@@ -52,7 +52,7 @@ func openMap(owner *Message, fd protoreflect.FieldDescriptor) *Map {
 }
 
 // frozenDict gives a map field of a message that nobody changes as a dict.
-func frozenDict(fd protoreflect.FieldDescriptor, src protoreflect.Map, height uint16) *starlark.Dict {
+func frozenDict(fd protoreflect.FieldDescriptor, src protoreflect.Map, built extent) *starlark.Dict {
 	keys := make([]protoreflect.MapKey, 0, src.Len())
 	src.Range(func(k protoreflect.MapKey, _ protoreflect.Value) bool {
 		keys = append(keys, k)
@@ -65,7 +65,7 @@ func frozenDict(fd protoreflect.FieldDescriptor, src protoreflect.Map, height ui
 		var val starlark.Value
 		if fd.MapValue().Message() != nil {
 			kid := newView(v.Message())
-			kid.height = height
+			kid.built = built
 			val = kid
 		} else {
 			val = scalar(fd.MapValue(), v)
@@ -145,19 +145,6 @@ func (m *Map) store(out protoreflect.Message) {
 		v.Map().Set(protoreflect.ValueOf(k).MapKey(), goValue(m.fd.MapValue(), val))
 	}
 	out.Set(m.fd, v)
-}
-
-func (m *Map) levels() uint16 {
-	if m.elem == nil {
-		return 0
-	}
-	most := uint16(0)
-	for _, v := range m.vals {
-		if kid, ok := v.(*Message); ok {
-			most = max(most, kid.levels())
-		}
-	}
-	return most
 }
 
 func (m *Map) where() string { return m.owner.Type() + "." + string(m.fd.Name()) }

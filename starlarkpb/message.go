@@ -39,12 +39,13 @@ type Message struct {
 	check Check
 	mu    sync.Mutex // guards kids while frozen
 
-	depth   uint16 // of m below the outermost message
-	height  uint16 // upper bound on the levels that scripts built into msg
+	depth   int    // of m below the outermost message
+	built   extent // of msg
 	frozen  bool
 	owned   bool // msg may be changed in place
 	present bool // m is set in its parent
-	view    bool // m was made by a frozen parent, and never differs from its msg
+	view    bool // m never differs from its msg
+	added   bool // msg is no part of the msg of what holds m
 }
 
 var (
@@ -70,8 +71,8 @@ func newView(msg protoreflect.Message) *Message {
 }
 
 // newMessage gives an empty mutable message that belongs to no other.
-func newMessage(mt protoreflect.MessageType, check Check, depth uint16) *Message {
-	return &Message{msg: mt.New(), check: check, depth: depth, owned: true, present: true}
+func newMessage(mt protoreflect.MessageType, check Check, depth int) *Message {
+	return &Message{msg: mt.New(), check: check, depth: depth, owned: true, present: true, added: true}
 }
 
 // Proto gives the content of m as a Go message of the type that m was made from.
@@ -167,27 +168,6 @@ func shallowCopy(src protoreflect.Message) protoreflect.Message {
 	return dst
 }
 
-// levels is an upper bound on the nesting that scripts built into m.
-func (m *Message) levels() uint16 {
-	if m.view {
-		return m.height
-	}
-	kids, unlock := m.lockKids()
-	defer unlock()
-	most := m.height
-	for _, kid := range kids {
-		switch kid := kid.(type) {
-		case *Message:
-			most = max(most, 1+kid.levels())
-		case *Repeated:
-			most = max(most, 1+kid.levels())
-		case *Map:
-			most = max(most, 1+kid.levels())
-		}
-	}
-	return most
-}
-
 // kid gives the value of a composite field, making it on first use.
 func (m *Message) kid(fd protoreflect.FieldDescriptor) (starlark.Value, error) {
 	if m.frozen {
@@ -226,23 +206,15 @@ func (m *Message) kid(fd protoreflect.FieldDescriptor) (starlark.Value, error) {
 func (m *Message) viewOf(fd protoreflect.FieldDescriptor) starlark.Value {
 	switch {
 	case fd.IsMap():
-		return frozenDict(fd, m.msg.Get(fd).Map(), m.below())
+		return frozenDict(fd, m.msg.Get(fd).Map(), m.built.below())
 	case fd.IsList():
-		return frozenList(fd, m.msg.Get(fd).List(), m.below())
+		return frozenList(fd, m.msg.Get(fd).List(), m.built.below())
 	default:
 		kid := newView(m.msg.Get(fd).Message())
 		kid.present = m.msg.Has(fd)
-		kid.height = m.below()
+		kid.built = m.built.below()
 		return kid
 	}
-}
-
-// below is the height of what msg refers to.
-func (m *Message) below() uint16 {
-	if m.height == 0 {
-		return 0
-	}
-	return m.height - 1
 }
 
 // open makes the mutable value of a composite field out of msg.
@@ -265,7 +237,7 @@ func (m *Message) open(fd protoreflect.FieldDescriptor) (starlark.Value, error) 
 // element gives a mutable message one level below m over a message that m's msg
 // refers to.
 func (m *Message) element(msg protoreflect.Message) *Message {
-	return &Message{msg: msg, check: m.check, depth: m.depth + 1, height: m.below(), present: true}
+	return &Message{msg: msg, check: m.check, depth: m.depth + 1, built: m.built.below(), present: true}
 }
 
 // touch marks m, and the messages that hold it, as set. It must be called before
@@ -334,13 +306,13 @@ func (m *Message) orphan() *Message {
 }
 
 // assign replaces the content of m by msg, which is shared from here on.
-func (m *Message) assign(msg protoreflect.Message, height uint16) {
+func (m *Message) assign(msg protoreflect.Message, built extent) {
 	m.touch()
 	for _, kid := range m.kids {
 		release(kid)
 	}
 	m.kids = nil
-	m.msg, m.owned, m.height = msg, false, height
+	m.msg, m.owned, m.built, m.added = msg, false, built, true
 }
 
 // has reports whether a field is set: by presence where it has presence, else by

@@ -56,13 +56,13 @@ func openRepeated(owner *Message, fd protoreflect.FieldDescriptor) *Repeated {
 }
 
 // frozenList gives a repeated field of a message that nobody changes as a list.
-func frozenList(fd protoreflect.FieldDescriptor, src protoreflect.List, height uint16) *starlark.List {
+func frozenList(fd protoreflect.FieldDescriptor, src protoreflect.List, built extent) *starlark.List {
 	elems := make([]starlark.Value, src.Len())
 	if fd.Message() != nil {
 		block := make([]Message, len(elems))
 		for i := range elems {
 			m := &block[i]
-			m.msg, m.height = src.Get(i).Message(), height
+			m.msg, m.built = src.Get(i).Message(), built
 			m.frozen, m.present, m.view = true, true, true
 			elems[i] = m
 		}
@@ -109,19 +109,6 @@ func goValue(fd protoreflect.FieldDescriptor, v starlark.Value) protoreflect.Val
 		return fd.Default() // Unreachable: only what scalar gave is kept.
 	}
 	return pv
-}
-
-func (r *Repeated) levels() uint16 {
-	if r.elem == nil {
-		return 0
-	}
-	most := uint16(0)
-	for _, e := range r.elems {
-		if m, ok := e.(*Message); ok {
-			most = max(most, m.levels())
-		}
-	}
-	return most
 }
 
 func (r *Repeated) elemName() string { return kindName(r.fd) }
