@@ -140,25 +140,25 @@ func (p *Processor) look(ctx context.Context) (missing string, err error) {
 	if p.opts.DeadLetterTopic != "" {
 		topics = append(topics, p.opts.DeadLetterTopic)
 	}
-	list, err := p.admin.ListTopics(ctx, topics...)
-	if err != nil {
-		if fatal(err) {
-			return "", newAccessError("connect", err)
-		}
-		return "", err
-	}
+	// One by one: an error over rights is one for the whole request.
 	for _, t := range topics {
-		switch d, ok := list[t]; {
-		case !ok, errors.Is(d.Err, kerr.UnknownTopicOrPartition):
+		list, err := p.admin.ListTopics(ctx, t)
+		if err == nil {
+			err = list[t].Err
+		}
+		switch {
+		case errors.Is(err, kerr.UnknownTopicOrPartition):
 			return fmt.Sprintf("topic %s does not exist", t), nil
-		case fatal(d.Err):
-			return "", newAccessError("read about topic "+t, d.Err)
-		case d.Err != nil:
-			return "", fmt.Errorf("topic %s: %w", t, d.Err)
+		case fatal(err):
+			return "", newAccessError("read about topic "+t, err)
+		case err != nil:
+			return "", err
+		}
+		if t == p.input {
+			id := list[t].ID
+			p.topicID.Store(&id)
 		}
 	}
-	id := list[p.input].ID
-	p.topicID.Store(&id)
 	p.learnMaxBytes(ctx)
 	return "", nil
 }

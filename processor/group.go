@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -99,7 +100,7 @@ func (p *Processor) turn(change func()) {
 	for _, part := range parts {
 		s.Claims = append(s.Claims, carrier.Claim{
 			Partition: part.number,
-			Feed:      p.core.newFeed(part),
+			Open:      func() carrier.Feed { return p.core.newFeed(part) },
 			HighWater: func() int64 { return p.core.highWater(part) },
 		})
 	}
@@ -189,6 +190,9 @@ func (p *Processor) beginnings(ctx context.Context, fresh []int32) (map[int32]co
 		at, err = p.admin.ListOffsetsAfterMilli(ctx, p.opts.Start.time.UnixMilli(), p.input)
 	case startGroup:
 		other, err = p.admin.FetchOffsets(ctx, p.opts.Start.group)
+		if errors.Is(err, kerr.GroupIDNotFound) {
+			err = nil
+		}
 	default:
 		at = oldest
 	}

@@ -22,8 +22,9 @@ type Feed interface {
 // Claim is one partition in a session.
 type Claim struct {
 	Partition int32
-	// Feed begins at the first record that no goka callback has taken over yet.
-	Feed Feed
+	// Open gives a feed that begins at the first record that no goka callback has
+	// taken over yet. It is called each time the session is run.
+	Open func() Feed
 	// HighWater gives the offset after the partition's last record; nil allowed.
 	HighWater func() int64
 }
@@ -184,12 +185,15 @@ func (b *Bridge) run(ctx context.Context, s *Session, changed <-chan struct{}, h
 	return err
 }
 
-// runClaim is one claim: a goroutine feeds it, goka drains it.
+// runClaim is one claim: a goroutine feeds it, goka drains it. It returns when
+// goka does, also where that gives up a claim within a session.
 func runClaim(session *groupSession, c Claim, handler sarama.ConsumerGroupHandler) error {
 	claim := &groupClaim{topic: session.Topic, Claim: c, messages: make(chan *sarama.ConsumerMessage)}
+	ctx, cancel := context.WithCancel(session.ctx)
 	var feeding sync.WaitGroup
-	feeding.Go(func() { claim.feed(session.ctx) })
+	feeding.Go(func() { claim.feed(ctx, c.Open()) })
 	defer feeding.Wait()
+	defer cancel()
 	return handler.ConsumeClaim(session, claim)
 }
 

@@ -71,10 +71,10 @@ func (c *groupClaim) HighWaterMarkOffset() int64 {
 func (c *groupClaim) Messages() <-chan *sarama.ConsumerMessage { return c.messages }
 
 // feed hands records to goka until ctx ends, and closes the channel.
-func (c *groupClaim) feed(ctx context.Context) {
+func (c *groupClaim) feed(ctx context.Context, from Feed) {
 	defer close(c.messages)
 	for {
-		records := c.Feed.Next(ctx)
+		records := from.Next(ctx)
 		if len(records) == 0 {
 			return
 		}
