@@ -370,7 +370,7 @@ func TestParseStart(t *testing.T) {
 		"":           `start "": want oldest, latest, an RFC 3339 time such as 2026-01-02T03:04:05Z, or group:NAME`,
 		"newest":     `start "newest": want oldest, latest, an RFC 3339 time such as 2026-01-02T03:04:05Z, or group:NAME`,
 		"2026-01-02": `start "2026-01-02": want oldest, latest, an RFC 3339 time such as 2026-01-02T03:04:05Z, or group:NAME`,
-		"group:":     `start "group:": no group named after group:`,
+		"group:":     `start "group:": group: names no group`,
 	} {
 		if _, err := ParseStart(in); err == nil || err.Error() != want {
 			t.Errorf("ParseStart(%q) = %v, want %s", in, err, want)

@@ -75,7 +75,7 @@ func New(opts Options) (*Processor, error) {
 		return nil, fmt.Errorf("processor: metrics: %w", err)
 	}
 	p.metrics = m
-	failed := func(err error) { p.metrics.kafkaErrors.WithLabelValues("connect").Inc() }
+	failed := func() { p.metrics.kafkaErrors.WithLabelValues("connect").Inc() }
 	p.consumerContact.failed, p.producerContact.failed = failed, failed
 	p.membership.waiting = "not started"
 	return p, nil

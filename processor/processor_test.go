@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"strings"
 	"sync"
@@ -17,6 +16,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"go.uber.org/goleak"
 
 	"starplan/plan/execution"
 )
@@ -30,6 +30,10 @@ const (
 	// patience is how long a test waits for what must happen.
 	patience = 30 * time.Second
 )
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m)
+}
 
 // cluster is a broker in the process with the topics of one tenant.
 func cluster(t testing.TB, partitions int32, opts ...kfake.Opt) *kfake.Cluster {
@@ -104,10 +108,10 @@ func answerTo(rec execution.Record) execution.Outcome {
 
 // testLog writes to the test's log until the test ends.
 func testLog(t testing.TB) *slog.Logger {
-	var w io.Writer = io.Discard
-	if testing.Verbose() {
-		w = t.Output()
+	if !testing.Verbose() {
+		return slog.New(slog.DiscardHandler)
 	}
+	w := t.Output()
 	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: slog.LevelInfo}))
 }
 

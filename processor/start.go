@@ -46,7 +46,7 @@ func ParseStart(s string) (Start, error) {
 	}
 	if name, ok := strings.CutPrefix(s, "group:"); ok {
 		if name == "" {
-			return Start{}, fmt.Errorf("start %q: no group named after group:", s)
+			return Start{}, fmt.Errorf("start %q: group: names no group", s)
 		}
 		return LikeGroup(name), nil
 	}

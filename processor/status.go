@@ -51,7 +51,7 @@ const (
 // contact keeps when a broker last answered a client and when it last failed to.
 // It is a hook of the client.
 type contact struct {
-	failed func(err error)
+	failed func()
 
 	mu      sync.Mutex
 	good    time.Time
@@ -87,7 +87,7 @@ func (c *contact) OnBrokerConnect(_ kgo.BrokerMetadata, _ time.Duration, _ net.C
 	}
 	c.mu.Unlock()
 	if !stopped && c.failed != nil {
-		c.failed(err)
+		c.failed()
 	}
 }
 
