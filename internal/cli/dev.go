@@ -31,7 +31,7 @@ type devCmd struct {
 	Once     bool   `help:"End when every sample input was answered; print the executions as JSON lines."`
 	Port     int    `default:"9092" placeholder:"PORT" help:"Port of the embedded broker on 127.0.0.1; a free one is taken where it is in use (${default})."`
 	HTTPAddr string `name:"http-addr" env:"HTTP_ADDR" default:"127.0.0.1:8080" placeholder:"ADDR" help:"Address of metrics and health; a free port is taken where it is in use (${default})."`
-	LogLevel string `enum:"debug,info,warn,error" default:"error" placeholder:"LEVEL" help:"debug, info, warn or error (${default})."`
+	LogLevel string `enum:"debug,info,warn,error,off" default:"off" placeholder:"LEVEL" help:"Log at debug, info, warn or error level (${default})."`
 	Timeout  string `default:"30s" placeholder:"DURATION" help:"With --once: give up after this long (${default})."`
 
 	Limits config.Limits `embed:""`
@@ -138,6 +138,9 @@ func (c *devCmd) config(dir string) (config.Config, error) {
 }
 
 func (c *devCmd) logger(p Process) *slog.Logger {
+	if c.LogLevel == "off" {
+		return slog.New(slog.DiscardHandler)
+	}
 	var level slog.Level
 	_ = level.UnmarshalText([]byte(c.LogLevel)) // The flag's enum allows levels only.
 	return slog.New(slog.NewTextHandler(p.Stderr, &slog.HandlerOptions{Level: level}))
