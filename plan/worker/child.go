@@ -290,6 +290,7 @@ type outbox struct {
 
 	mu    sync.Mutex
 	enc   encoder
+	held  int  // Answers in enc.
 	armed bool // The timer goroutine will flush.
 	arm   chan struct{}
 }
@@ -320,7 +321,8 @@ func (o *outbox) begin(seq uint64) {
 func (o *outbox) answer(seq uint64, out execution.Outcome) {
 	o.mu.Lock()
 	o.enc.answer(seq, out)
-	if len(o.enc.buf) >= flushSize {
+	o.held++
+	if o.held >= batch || len(o.enc.buf) >= flushSize {
 		o.write()
 	}
 	o.mu.Unlock()
@@ -344,7 +346,7 @@ func (o *outbox) write() {
 	if cap(o.enc.buf) > keepBuffer {
 		o.enc.buf = nil
 	}
-	o.enc.buf = o.enc.buf[:0]
+	o.enc.buf, o.held = o.enc.buf[:0], 0
 }
 
 // flushInTime flushes flushDelay after each time it is armed.

@@ -10,7 +10,6 @@ import (
 	"os/exec"
 	"os/signal"
 	"runtime"
-	"runtime/debug"
 	"strconv"
 	"strings"
 	"syscall"
@@ -72,8 +71,7 @@ func closeInherited() {
 // seal limits this process for good, as far as the kernel lets it. What needs a
 // file comes first.
 func seal(maxMemory int64) Protections {
-	debug.SetMaxStack(maxStack)
-	debug.SetMemoryLimit(maxMemory / 10 * 6)
+	limitHeap(maxMemory)
 	var p Protections
 	try := func(what string, apply func() error) bool {
 		err := apply()

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"os"
 	"os/exec"
-	"runtime/debug"
 	"time"
 )
 
@@ -20,8 +19,7 @@ func claimPipes() (in, out *os.File) {
 // seal applies what there is without help of the kernel: the limit of the stack,
 // and a garbage collector that works harder near the memory limit.
 func seal(maxMemory int64) Protections {
-	debug.SetMaxStack(maxStack)
-	debug.SetMemoryLimit(maxMemory / 10 * 6)
+	limitHeap(maxMemory)
 	var p Protections
 	unsupported := errors.ErrUnsupported
 	p.miss("memory limit", unsupported)

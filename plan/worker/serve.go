@@ -157,6 +157,7 @@ func (p *Pool) handle(w *worker, events []event) error {
 	if err == nil {
 		p.retireSurplus(w)
 		p.dispatch(now)
+		w.flush(false)
 	}
 	w.delivering = len(deliveries) > 0
 	p.mu.Unlock()

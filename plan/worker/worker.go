@@ -58,6 +58,7 @@ type worker struct {
 	largest atomic.Int64  // Size of the largest record that it was given.
 
 	due      []order
+	dueRuns  int     // Of due, those that are records.
 	inflight []entry // In the order sent, which is the order of running; from first on.
 	first    int
 	work     time.Duration // Estimate of what is in flight.
@@ -160,11 +161,26 @@ func (w *worker) touch(s *planState) {
 // write has a frame sent.
 func (w *worker) write(o order) {
 	w.due = append(w.due, o)
-	if len(w.due) == 1 {
-		select {
-		case w.kick <- struct{}{}:
-		default:
-		}
+	if o.kind == kindRun {
+		w.dueRuns++
+	}
+	w.flush(o.kind == kindRecall)
+}
+
+// batch is how many records or answers are sent by one write while the other side
+// has enough to do. A write, the reader's wake-up and its read cost as much
+// together as many a plan.
+const batch = window / 2
+
+// flush has what is due written, unless it pays to gather more: the worker has
+// work at hand, and will be short of it only after its next answers.
+func (w *worker) flush(now bool) {
+	if len(w.due) == 0 || !now && w.dueRuns < batch && w.count()-w.dueRuns >= batch {
+		return
+	}
+	select {
+	case w.kick <- struct{}{}:
+	default:
 	}
 }
 
@@ -241,7 +257,7 @@ func (p *Pool) writeLoop(w *worker) {
 			return
 		}
 		p.mu.Lock()
-		orders, w.due = w.due, orders[:0]
+		orders, w.due, w.dueRuns = w.due, orders[:0], 0
 		p.mu.Unlock()
 		for i := range orders {
 			encodeOrder(&enc, &orders[i])
