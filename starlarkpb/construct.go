@@ -82,9 +82,10 @@ func (t *Type) CallInternal(thread *starlark.Thread, args starlark.Tuple, kwargs
 	return m, nil
 }
 
-// MaxElements bounds how many values, nested ones included, one constructor call,
-// assignment or method call may convert. A value that contains itself, or the
-// same part over and over, ends here.
+// MaxElements bounds how many values one constructor call, assignment or method
+// call may convert, nested ones and those within copied messages included, as far
+// as scripts made them. A value that contains itself, or the same part over and
+// over, ends here.
 const MaxElements = 1 << 18
 
 // converter turns Starlark values into those of fields. It serves one call.
@@ -192,9 +193,6 @@ func (c *converter) message(mt protoreflect.MessageType, v starlark.Value, depth
 	case *Message:
 		return c.copyOf(mt, v, depth)
 	case starlark.IterableMapping:
-		if depth > MaxDepth {
-			return nil, extent{}, errTooDeep
-		}
 		m := newMessage(mt, c.check, depth)
 		if err := c.fill(m, v.Items(), "key"); err != nil {
 			return nil, extent{}, err

@@ -286,23 +286,12 @@ func (m *Message) drop(fd protoreflect.FieldDescriptor) {
 	}
 }
 
+// release cuts a message loose from the one it was a field of. Containers need
+// no such thing: what lets one go is set already.
 func release(kid starlark.Value) {
-	switch kid := kid.(type) {
-	case *Message:
-		if !kid.frozen {
-			kid.parent, kid.field, kid.present = nil, nil, true
-		}
-	case *Repeated:
-		kid.owner = kid.owner.orphan()
-	case *Map:
-		kid.owner = kid.owner.orphan()
+	if kid, ok := kid.(*Message); ok && !kid.frozen {
+		kid.parent, kid.field, kid.present = nil, nil, true
 	}
-}
-
-// orphan gives a message of m's type that takes m's place as the owner of a
-// container that m let go.
-func (m *Message) orphan() *Message {
-	return newMessage(m.msg.Type(), m.check, m.depth)
 }
 
 // assign replaces the content of m by msg, which is shared from here on.

@@ -10,6 +10,7 @@ import (
 	"go.starlark.net/starlark"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/testing/protocmp"
+	"google.golang.org/protobuf/types/dynamicpb"
 	"google.golang.org/protobuf/types/known/structpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
@@ -151,14 +152,29 @@ func TestTypeNamesAreForeign(t *testing.T) {
 
 // Two Go types of one message can meet.
 func TestMixedImplementations(t *testing.T) {
-	a, b := kinds(t), kinds(t) // Descriptors of the same name, built twice.
-	env := starlark.StringDict{"A": starlarkpb.Constructor(a), "B": starlarkpb.Constructor(b)}
-	m := eval(t, `A(m=B(s="x"), rm=[B(i32=5)], mi={1: B(b=True)})`, env).(*starlarkpb.Message)
-	want := `Kinds(m=Kinds(s="x"), rm=[Kinds(i32=5)], mi={1: Kinds(b=True)})`
-	if got := m.String(); got != want {
-		t.Errorf("got %s, want %s", got, want)
+	dynamic := dynamicpb.NewMessage((*planpb.TaskResult)(nil).ProtoReflect().Descriptor())
+	if err := proto.Unmarshal(marshal(t, sampleInput().TaskExecutions[0].Result), dynamic); err != nil {
+		t.Fatal(err)
 	}
-	marshal(t, m.Proto())
+	env := predeclared(t)
+	env["dynamic"] = starlarkpb.FromProto(dynamic)
+	env["A"], env["B"] = starlarkpb.Constructor(kinds(t)), starlarkpb.Constructor(kinds(t)) // Two descriptors of one name.
+	for expr, want := range map[string]string{
+		`A(m=B(s="x"), rm=[B(i32=5)], mi={1: B(b=True)})`:                                                   `Kinds(m=Kinds(s="x"), rm=[Kinds(i32=5)], mi={1: Kinds(b=True)})`,
+		`PlanResult(upstream_tasks_results=[dynamic]).upstream_tasks_results[0].inline_data.unpack()`:       `"héllo"`,
+		`TaskExecution(result=dynamic).result.id`:                                                           `"r-1"`,
+		`[(r, r.CopyFrom(dynamic)) for r in [TaskResult()]][0][0].id`:                                       `"r-1"`,
+		`TaskExecution(result=dynamic).result == inp.task_executions[0].result`:                             `True`,
+		`PlanResult(upstream_tasks_results=[{"inline_data": dynamic.inline_data}], error_message="x") == 5`: `False`,
+	} {
+		v := eval(t, expr, env)
+		if got := v.String(); got != want {
+			t.Errorf("%s = %s, want %s", expr, got, want)
+		}
+		if m, ok := v.(*starlarkpb.Message); ok {
+			marshal(t, m.Proto())
+		}
+	}
 }
 
 // Text is bounded, and so is the work for it.

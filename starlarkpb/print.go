@@ -106,7 +106,7 @@ func (p *printer) message(m protoreflect.Message, depth int) {
 	p.write("(")
 	fields := m.Descriptor().Fields()
 	first := true
-	for i := 0; i < fields.Len() && !p.full; i++ {
+	for i := range fields.Len() {
 		fd := fields.Get(i)
 		if !m.Has(fd) {
 			continue

@@ -74,9 +74,12 @@ func longName(fd protoreflect.FieldDescriptor, v protoreflect.Value) error {
 
 func predeclared(t testing.TB) starlark.StringDict {
 	t.Helper()
-	deep := structpb.NewNullValue()
-	for range 300 {
-		deep = structpb.NewListValue(&structpb.ListValue{Values: []*structpb.Value{deep}})
+	nested := func(n int) *structpb.Value {
+		v := structpb.NewNullValue()
+		for range n {
+			v = structpb.NewListValue(&structpb.ListValue{Values: []*structpb.Value{v}})
+		}
+		return v
 	}
 	object, err := structpb.NewStruct(map[string]any{"b": 1.0, "a": []any{true, nil, "x", 0.5, 1e300}, "c": map[string]any{}})
 	if err != nil {
@@ -94,7 +97,9 @@ func predeclared(t testing.TB) starlark.StringDict {
 		"value":     pack(structpb.NewStringValue(`{"k": [1]}`)),
 		"null":      pack(structpb.NewNullValue()),
 		"list":      pack(structpb.NewListValue(&structpb.ListValue{Values: []*structpb.Value{structpb.NewNumberValue(3)}})),
-		"deep":      pack(deep),
+		"deep":      pack(nested(300)),
+		"lists":     pack(nested(100)),
+		"lists+1":   pack(nested(101)),
 		"timestamp": pack(&timestamppb.Timestamp{Seconds: 12, Nanos: 34}),
 		"duration":  pack(&durationpb.Duration{Seconds: -1}),
 		"message":   pack(&planpb.StoredData{Uri: "u"}),
