@@ -91,7 +91,7 @@ func (c *committer) cycle(ctx context.Context) {
 	c.observe(emitted)
 	c.core.done(emitted)
 	c.commit(ctx)
-	c.flow()
+	c.flow(false)
 }
 
 // answer is one entry of a batch with the records that it puts on topics.

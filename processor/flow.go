@@ -1,6 +1,7 @@
 package processor
 
 import (
+	"context"
 	"sort"
 	"strconv"
 	"time"
@@ -15,15 +16,28 @@ const (
 
 var blockReasons = []string{blockBytes, blockRecords, blockWindow}
 
-// flow stops the fetching of partitions that have run ahead as far as they may
-// and resumes that of others. The bounds are the process's; what counts is a
-// partition's share of them, so that one with a slow record does not take the
-// room of all. A blocked partition is resumed at four fifths, so that it does
-// not flicker.
-func (p *Processor) flow() {
+// hurry is how long the poll loop waits for room before it has partitions paused.
+const hurry = 50 * time.Millisecond
+
+// makeRoom waits until execution is not too far ahead for another poll. Under
+// load the committer makes room within milliseconds, and to wait is all it
+// takes: a pause would throw away what the client has fetched. Where it does not
+// come, something runs for long, and flow pauses whose partition that is.
+func (p *Processor) makeRoom(ctx context.Context) {
+	room := func() bool { return p.core.room(p.opts.MaxAheadRecords, p.opts.MaxAheadBytes) }
+	hurried, cancel := context.WithTimeout(ctx, hurry)
+	defer cancel()
+	if !p.core.wait(hurried, room) && ctx.Err() == nil {
+		p.flow(true)
+	}
+}
+
+// flow resumes partitions that have room again; those that have run ahead as far
+// as they may it pauses, if so asked.
+func (p *Processor) flow(pauseToo bool) {
 	p.flowMu.Lock()
 	defer p.flowMu.Unlock()
-	pause, resume := p.core.balance(p.opts.MaxAheadRecords, p.opts.MaxAheadBytes)
+	pause, resume := p.core.balance(p.opts.MaxAheadRecords, p.opts.MaxAheadBytes, pauseToo)
 	if len(pause) > 0 {
 		p.consumer.PauseFetchPartitions(map[string][]int32{p.input: pause})
 	}
@@ -32,40 +46,66 @@ func (p *Processor) flow() {
 	}
 }
 
-// balance decides which partitions to pause and which to resume.
-func (c *core) balance(maxRecords int, maxBytes int64) (pause, resume []int32) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	var records int
-	var bytes int64
+// load is how far execution is ahead in the process.
+type load struct {
+	records, partitions int64
+	bytes               int64
+}
+
+func (c *core) load() load {
+	l := load{partitions: int64(len(c.parts))}
 	for _, p := range c.parts {
 		if p.books != nil {
 			_, held := p.books.Held()
-			records += p.books.Ahead()
-			bytes += held
+			l.records += int64(p.books.Ahead())
+			l.bytes += held
 		}
 	}
-	n := len(c.parts)
+	return l
+}
+
+// over says whether a partition is to be paused, and why: the process is at num
+// of den of a bound, and the partition at as much of its share. So one with a
+// slow record does not take the room of all, and since a partition within its
+// share is never paused for a bound, the process holds at most twice the bound.
+func (l load) over(p *partition, maxRecords int, maxBytes, num, den int64) string {
+	_, held := p.books.Held()
+	switch {
+	case p.books.Full():
+		return blockWindow
+	case l.records*den >= int64(maxRecords)*num && int64(p.books.Ahead())*l.partitions*den >= int64(maxRecords)*num:
+		return blockRecords
+	case l.bytes*den >= maxBytes*num && held*l.partitions*den >= maxBytes*num:
+		return blockBytes
+	}
+	return ""
+}
+
+// room reports, under the mutex, that nothing has to be paused before a poll.
+func (c *core) room(maxRecords int, maxBytes int64) bool {
+	l := c.load()
 	for _, p := range c.parts {
-		if p.books == nil {
+		if p.books != nil && p.blocked == "" && l.over(p, maxRecords, maxBytes, 1, 1) != "" {
+			return false
+		}
+	}
+	return true
+}
+
+// balance decides which partitions to pause and which to resume. One is resumed
+// at four fifths of what it was paused for, so that it does not flicker.
+func (c *core) balance(maxRecords int, maxBytes int64, pauseToo bool) (pause, resume []int32) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	l := c.load()
+	for _, p := range c.parts {
+		if p.books == nil || p.blocked == "" && !pauseToo {
 			continue
 		}
-		_, held := p.books.Held()
-		over := func(num, den int64) string {
-			switch {
-			case p.books.Full():
-				return blockWindow
-			case int64(records)*den >= int64(maxRecords)*num && int64(p.books.Ahead()*n)*den >= int64(maxRecords)*num:
-				return blockRecords
-			case bytes*den >= maxBytes*num && held*int64(n)*den >= maxBytes*num:
-				return blockBytes
-			}
-			return ""
-		}
 		if p.blocked == "" {
-			p.blocked = over(1, 1)
+			p.blocked = l.over(p, maxRecords, maxBytes, 1, 1)
 		} else {
-			p.blocked = over(4, 5)
+			p.blocked = l.over(p, maxRecords, maxBytes, 4, 5)
 		}
 		if p.blocked != "" && !c.paused[p.number] {
 			pause = append(pause, p.number)

@@ -10,17 +10,17 @@ import (
 	"starplan/plan/execution"
 )
 
-// poll takes records from the broker until ctx ends. Nothing in it blocks: what
-// is too much is not fetched, because a blocked poll loop would block the
-// rebalance that a blocked commit waits for.
+// poll takes records from the broker until ctx ends. From a poll that brought
+// records until AllowRebalance nothing in it blocks: that would block a
+// rebalance, for which a commit may be waiting that makes room.
 func (p *Processor) poll(ctx context.Context) {
 	for ctx.Err() == nil {
+		p.makeRoom(ctx)
 		fetches := p.consumer.PollRecords(ctx, maxPoll)
 		fetches.EachError(func(topic string, partition int32, err error) { p.fetchError(ctx, topic, partition, err) })
 		fetches.EachPartition(p.receive)
 		// From here on callbacks of the group may run.
 		p.consumer.AllowRebalance()
-		p.flow()
 	}
 }
 

@@ -1,0 +1,147 @@
+package processor
+
+import (
+	"context"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"starplan/plan/execution"
+	"starplan/processor/ledger"
+)
+
+// ours makes a core that owns partition 0 with n records, all of one key.
+func ours(t *testing.T, n int) *core {
+	t.Helper()
+	c := newCore()
+	c.assign(context.Background(), []int32{0})
+	c.settle(0, commit{offset: 0}, nil, false)
+	var arrivals []arrival
+	for i := range n {
+		arrivals = append(arrivals, arrival{record: &kgo.Record{Topic: inputs, Key: []byte("k"), Offset: int64(i)}})
+	}
+	if _, ok := c.ingest(0, arrivals, int64(n)); !ok {
+		t.Fatal("ingest() = false")
+	}
+	return c
+}
+
+func TestSessionEndReleasesAndRefuses(t *testing.T) {
+	c := ours(t, 3)
+	released := 0
+	release := func(err error) {
+		if err != nil {
+			t.Errorf("released with %v, which would end goka's processor", err)
+		}
+		released++
+	}
+	if _, _, ok := c.submit(0, 0, release); ok {
+		t.Error("a record was taken on without a session")
+	}
+	c.openSession()
+	e, p, ok := c.submit(0, 0, release)
+	if !ok {
+		t.Fatal("submit() = false")
+	}
+	c.closeSession()
+	if released != 1 {
+		t.Errorf("%d records released at the end of the session, want 1", released)
+	}
+	if _, _, ok := c.submit(0, 1, release); ok {
+		t.Error("a callback that was under way took on a record after the end of the session")
+	}
+	// The run goes on, and the next session feeds what was not taken over.
+	c.openSession()
+	if got := c.newFeed(p).take(); len(got) != 2 || got[0].Offset != 1 {
+		t.Errorf("the next session is fed %d records, want those at 1 and 2", len(got))
+	}
+	if !c.finish(p, e, execution.Outcome{}) {
+		t.Error("the answer of a run that outlived its session was refused")
+	}
+	c.done(c.take(nil))
+	if released != 1 {
+		t.Errorf("a record was released %d times, want once", released)
+	}
+}
+
+func TestDeadPartitionsAnswersAreDropped(t *testing.T) {
+	c := ours(t, 2)
+	c.openSession()
+	nothing := func(error) {}
+	first, p, _ := c.submit(0, 0, nothing)
+	second, _, _ := c.submit(0, 1, nothing)
+	c.finish(p, first, execution.Outcome{})
+	c.kill([]int32{0})
+	if p.ctx.Err() == nil {
+		t.Error("runs of a dead partition go on")
+	}
+	// The same partition comes back as another object.
+	c.assign(context.Background(), []int32{0})
+	c.settle(0, commit{offset: 0}, nil, false)
+	if c.finish(p, second, execution.Outcome{}) {
+		t.Error("an answer for a dead partition was taken")
+	}
+	if batch := c.take(nil); len(batch) != 0 {
+		t.Errorf("%d answers of a dead partition go to the committer, want none", len(batch))
+	}
+	if batch := c.take([]*entry{second}); len(batch) != 0 {
+		t.Errorf("%d answers of a dead partition are tried again, want none", len(batch))
+	}
+	c.done([]*entry{first}) // acknowledged after the partition's death: no harm
+}
+
+func TestFrozenPartitionsAreNotFed(t *testing.T) {
+	c := ours(t, 2)
+	c.openSession()
+	p := c.freeze([]int32{0})[0]
+	if got := c.newFeed(p).take(); len(got) != 0 {
+		t.Errorf("a frozen partition is fed %d records, want none", len(got))
+	}
+	if _, _, ok := c.submit(0, 0, func(error) {}); ok {
+		t.Error("a run began on a frozen partition")
+	}
+}
+
+func TestShareOfTheBounds(t *testing.T) {
+	c := newCore()
+	c.assign(context.Background(), []int32{0, 1})
+	for n := range int32(2) {
+		c.settle(n, commit{offset: 0}, nil, false)
+	}
+	add := func(n int32, from, to int64, size int) {
+		var arrivals []arrival
+		for o := from; o < to; o++ {
+			arrivals = append(arrivals, arrival{record: &kgo.Record{Key: []byte("k"), Value: make([]byte, size), Offset: o}})
+		}
+		c.ingest(n, arrivals, to)
+	}
+	check := func(what string, wantRoom bool, wantPause, wantResume int) {
+		t.Helper()
+		if got := c.room(100, 10_000); got != wantRoom {
+			t.Errorf("%s: room() = %v, want %v", what, got, wantRoom)
+		}
+		pause, resume := c.balance(100, 10_000, true)
+		if len(pause) != wantPause || len(resume) != wantResume {
+			t.Errorf("%s: balance() = %v, %v, want %d to pause and %d to resume", what, pause, resume, wantPause, wantResume)
+		}
+	}
+	add(0, 0, 90, 0)
+	check("one partition may take what nobody wants", true, 0, 0)
+	add(1, 0, 20, 0)
+	check("the one over its share is paused", false, 1, 0)
+	check("and only once", true, 0, 0)
+	add(1, 20, 60, 0)
+	check("the other has its share, too", false, 1, 0)
+	c.kill([]int32{0})
+	check("both are resumed: the dead one may come back, the other has room", true, 0, 2)
+	c.kill([]int32{1})
+	c.assign(context.Background(), []int32{0})
+	c.settle(0, commit{offset: 0}, nil, false)
+	add(0, 0, 2, 6000)
+	check("bytes count", false, 1, 0)
+	add(0, 2, ledger.Window+2, 0)
+	check("the window is said first", true, 0, 0)
+	if got := c.parts[0].blocked; got != blockWindow {
+		t.Errorf("blocked for %q, want %q", got, blockWindow)
+	}
+}
