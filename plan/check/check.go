@@ -226,7 +226,7 @@ func inexactMath(file *syntax.File) []*plan.LoadError {
 		}
 		faults = append(faults, &plan.LoadError{
 			Code: CodeInexactMath, File: file.Path,
-			Line: int(dot.NamePos.Line), Col: int(dot.NamePos.Col),
+			Line: int(dot.Name.NamePos.Line), Col: int(dot.Name.NamePos.Col),
 			Message: fmt.Sprintf("math.%s %s", dot.Name.Name, predeclared.InexactMathReason),
 		})
 		return true

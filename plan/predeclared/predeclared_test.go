@@ -2,8 +2,11 @@ package predeclared
 
 import (
 	"encoding/json"
+	"io"
 	"maps"
 	"math"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -107,8 +110,29 @@ func TestChargeBeforeWork(t *testing.T) {
 // TestZonesAreEmbedded checks that zones come from the embedded database and not
 // from the host.
 func TestZonesAreEmbedded(t *testing.T) {
-	t.Setenv("ZONEINFO", "/nowhere")
-	t.Setenv("TZ", "Asia/Tokyo")
+	host := t.TempDir()
+	if err := os.Mkdir(filepath.Join(host, "Europe"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	tokyo, err := zoneFiles()["Asia/Tokyo"].Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := io.ReadAll(tokyo)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(host, "Europe", "Vienna"), data, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("ZONEINFO", host)
+	vienna, err := location("Europe/Vienna")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, offset := time.Date(2026, 1, 1, 0, 0, 0, 0, vienna).Zone(); offset != 3600 {
+		t.Errorf("Europe/Vienna is %d s from UTC, want 3600 and not what the host says", offset)
+	}
 	if n := len(zoneFiles()); n < 590 {
 		t.Errorf("%d zones are embedded, want at least 590", n)
 	}
