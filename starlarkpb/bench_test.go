@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"go.starlark.net/starlark"
+	"go.starlark.net/syntax"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"starplan/proto/planpb"
@@ -63,7 +64,7 @@ func BenchmarkRead(b *testing.B) {
 
 // BenchmarkPlan is a whole run of benchPlan: FromProto, plan() and Proto.
 func BenchmarkPlan(b *testing.B) {
-	globals, err := starlark.ExecFile(new(starlark.Thread), "plan.star", benchPlan, starlark.StringDict{
+	globals, err := starlark.ExecFileOptions(new(syntax.FileOptions), new(starlark.Thread), "plan.star", benchPlan, starlark.StringDict{
 		"PlanResult": starlarkpb.Constructor((*planpb.PlanResult)(nil)),
 	})
 	if err != nil {

@@ -45,8 +45,26 @@ message_type {
   field { name: "re" number: 26 label: LABEL_REPEATED type: TYPE_ENUM type_name: ".Color" }
   field { name: "rf" number: 27 label: LABEL_REPEATED type: TYPE_FLOAT }
   field { name: "rb" number: 28 label: LABEL_REPEATED type: TYPE_BYTES }
+  field { name: "mi32" number: 29 label: LABEL_REPEATED type: TYPE_MESSAGE type_name: ".Kinds.Mi32Entry" }
+  field { name: "mu32" number: 30 label: LABEL_REPEATED type: TYPE_MESSAGE type_name: ".Kinds.Mu32Entry" }
+  field { name: "mu64" number: 31 label: LABEL_REPEATED type: TYPE_MESSAGE type_name: ".Kinds.Mu64Entry" }
   oneof_decl { name: "choice" }
   oneof_decl { name: "_opt" }
+  nested_type {
+    name: "Mi32Entry" options { map_entry: true }
+    field { name: "key" number: 1 label: LABEL_OPTIONAL type: TYPE_INT32 }
+    field { name: "value" number: 2 label: LABEL_OPTIONAL type: TYPE_BYTES }
+  }
+  nested_type {
+    name: "Mu32Entry" options { map_entry: true }
+    field { name: "key" number: 1 label: LABEL_OPTIONAL type: TYPE_FIXED32 }
+    field { name: "value" number: 2 label: LABEL_OPTIONAL type: TYPE_FLOAT }
+  }
+  nested_type {
+    name: "Mu64Entry" options { map_entry: true }
+    field { name: "key" number: 1 label: LABEL_OPTIONAL type: TYPE_UINT64 }
+    field { name: "value" number: 2 label: LABEL_OPTIONAL type: TYPE_ENUM type_name: ".Color" }
+  }
   nested_type {
     name: "MiEntry" options { map_entry: true }
     field { name: "key" number: 1 label: LABEL_OPTIONAL type: TYPE_INT64 }

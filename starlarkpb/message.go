@@ -219,7 +219,7 @@ func (m *Message) viewOf(fd protoreflect.FieldDescriptor) starlark.Value {
 
 // open makes the mutable value of a composite field out of msg.
 func (m *Message) open(fd protoreflect.FieldDescriptor) (starlark.Value, error) {
-	if isMessage(fd) && m.depth >= MaxDepth {
+	if fd.Message() != nil && m.depth >= MaxDepth { // A map's entries are messages too.
 		return nil, errTooDeep
 	}
 	switch {
@@ -304,19 +304,13 @@ func (m *Message) assign(msg protoreflect.Message, built extent) {
 	m.msg, m.owned, m.built, m.added = msg, false, built, true
 }
 
-// has reports whether a field is set: by presence where it has presence, else by
-// being different from zero.
+// has reports whether a field that has presence is set.
 func (m *Message) has(fd protoreflect.FieldDescriptor) bool {
 	kids, unlock := m.lockKids()
 	defer unlock()
 	if kids != nil {
-		switch kid := kids[fd.Index()].(type) {
-		case *Message:
+		if kid, ok := kids[fd.Index()].(*Message); ok {
 			return kid.present
-		case *Repeated:
-			return kid.Len() > 0
-		case *Map:
-			return kid.Len() > 0
 		}
 	}
 	return m.msg.Has(fd)
@@ -374,13 +368,6 @@ func (m *Message) CompareSameType(op syntax.Token, y starlark.Value, _ int) (boo
 
 func notOrdered(x starlark.Value, op syntax.Token, y starlark.Value) error {
 	return fmt.Errorf("%s %s %s not implemented", x.Type(), op, y.Type())
-}
-
-func isMessage(fd protoreflect.FieldDescriptor) bool {
-	if fd.IsMap() {
-		fd = fd.MapValue()
-	}
-	return fd.Message() != nil
 }
 
 func isComposite(fd protoreflect.FieldDescriptor) bool {

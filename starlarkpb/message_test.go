@@ -2,14 +2,20 @@ package starlarkpb_test
 
 import (
 	"bytes"
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"go.starlark.net/starlark"
+	"go.starlark.net/syntax"
+	"google.golang.org/protobuf/encoding/prototext"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protodesc"
+	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/testing/protocmp"
+	"google.golang.org/protobuf/types/descriptorpb"
 	"google.golang.org/protobuf/types/dynamicpb"
 	"google.golang.org/protobuf/types/known/structpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
@@ -21,7 +27,7 @@ import (
 // eval evaluates an expression over names.
 func eval(t testing.TB, expr string, env starlark.StringDict) starlark.Value {
 	t.Helper()
-	v, err := starlark.Eval(new(starlark.Thread), "test.star", expr, env)
+	v, err := starlark.EvalOptions(new(syntax.FileOptions), new(starlark.Thread), "test.star", expr, env)
 	if err != nil {
 		t.Fatalf("%s: %v", expr, err)
 	}
@@ -177,6 +183,49 @@ func TestMixedImplementations(t *testing.T) {
 	}
 }
 
+// A message that only goes by the name of Any is a message like others.
+func TestForeignAny(t *testing.T) {
+	fdp := new(descriptorpb.FileDescriptorProto)
+	if err := prototext.Unmarshal([]byte(`name: "any.proto" package: "google.protobuf" syntax: "proto3"
+		message_type { name: "Any" field { name: "value" number: 2 label: LABEL_OPTIONAL type: TYPE_BYTES } }`), fdp); err != nil {
+		t.Fatal(err)
+	}
+	file, err := protodesc.NewFile(fdp, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := starlarkpb.FromProto(dynamicpb.NewMessage(file.Messages().Get(0)))
+	visit(t, m, 2)
+	if _, err := m.Attr("unpack"); err == nil {
+		t.Error("unpack is there, want an error")
+	}
+}
+
+// All checks are asked, in order.
+func TestChecks(t *testing.T) {
+	refuse := func(s string) starlarkpb.Check {
+		return func(fd protoreflect.FieldDescriptor, v protoreflect.Value) error {
+			if v.String() == s {
+				return fmt.Errorf("%s is not %s", fd.Name(), s)
+			}
+			return nil
+		}
+	}
+	env := starlark.StringDict{"StoredData": starlarkpb.Constructor((*planpb.StoredData)(nil), refuse("a"), refuse("b"))}
+	for expr, want := range map[string]string{
+		`StoredData(uri="a")`:                     "StoredData: uri: uri is not a",
+		`StoredData(uri="b")`:                     "StoredData: uri: uri is not b",
+		`StoredData(metadata={"k": "a"})`:         `StoredData: metadata["k"]: metadata is not a`,
+		`StoredData().metadata.update({"b":"b"})`: `StoredData: metadata["b"]: metadata is not b`,
+		`StoredData(metadata={"a": "c"}).uri + 5`: "unknown binary op: string + int",
+	} {
+		_, err := starlark.EvalOptions(new(syntax.FileOptions), new(starlark.Thread), "test.star", expr, env)
+		if err == nil || err.Error() != want {
+			t.Errorf("%s: got error %v, want %s", expr, err, want)
+		}
+	}
+}
+
 // Text is bounded, and so is the work for it.
 func TestTextIsBounded(t *testing.T) {
 	names := make([]string, 1<<20)
@@ -238,7 +287,7 @@ func TestSteps(t *testing.T) {
 	}
 	for _, tt := range tests {
 		thread := new(starlark.Thread)
-		if _, err := starlark.Eval(thread, "test.star", tt.expr, env); err != nil {
+		if _, err := starlark.EvalOptions(new(syntax.FileOptions), thread, "test.star", tt.expr, env); err != nil {
 			t.Errorf("%s: %v", tt.expr, err)
 		}
 		if thread.Steps < tt.want {
@@ -266,7 +315,7 @@ func TestFrozenIsConcurrent(t *testing.T) {
 				"str(r), str(inp), json.encode(r), json.encode(inp)",
 				"PlanResult(upstream_tasks_results=[inp.task_executions[0].result] + r.upstream_tasks_results) == r",
 			} {
-				if _, err := starlark.Eval(new(starlark.Thread), "test.star", expr, env); err != nil {
+				if _, err := starlark.EvalOptions(new(syntax.FileOptions), new(starlark.Thread), "test.star", expr, env); err != nil {
 					t.Errorf("%s: %v", expr, err)
 				}
 			}
