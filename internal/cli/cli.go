@@ -51,6 +51,7 @@ type app struct {
 	Dev    devCmd    `cmd:"" help:"Try plans with an embedded broker; needs no Kafka."`
 	Exec   execCmd   `cmd:"" help:"Run a plan on PlanInput files."`
 	Check  checkCmd  `cmd:"" help:"Find mistakes in plans without running them on an input."`
+	Fmt    fmtCmd    `cmd:"" help:"Format plans."`
 	Send   sendCmd   `cmd:"" help:"Put a PlanInput on the topic."`
 	Tail   tailCmd   `cmd:"" help:"Print executions as they come."`
 	Doctor doctorCmd `cmd:"" help:"Check sandbox, plans, broker, topics and group."`
