@@ -65,5 +65,10 @@
 // No input makes this package panic or overflow the stack. Messages that scripts
 // build nest at most [MaxDepth] deep; one call converts at most [MaxElements]
 // values; text, JSON and unpacked payloads are bounded in depth and size. Methods
-// that do work in proportion to their operands add to thread.Steps.
+// that do work in proportion to their operands add to thread.Steps; operators, str
+// and json.encode have no thread to charge.
+//
+// What a message refers to may appear in it many times, shared, so that it is far
+// larger on the wire than in memory: a caller that serializes what a script built
+// looks at proto.Size first.
 package starlarkpb
