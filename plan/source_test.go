@@ -385,4 +385,12 @@ func TestFindConfinement(t *testing.T) {
 	if got, want := labels(found), []string{"alias", "in"}; !slices.Equal(got, want) {
 		t.Errorf("Find = %q, want %q", got, want)
 	}
+	// A folder that is made a link after it was found.
+	if err := os.RemoveAll(filepath.Join(top, "plans", "in")); err != nil {
+		t.Fatal(err)
+	}
+	symlink(t, "../outside", filepath.Join(top, "plans", "in"))
+	if src, err := found[1].Read(); err == nil {
+		t.Errorf("Read of a folder that leads out = %+v, want an error", src)
+	}
 }
