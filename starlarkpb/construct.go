@@ -73,7 +73,7 @@ func (t *Type) Hash() (uint32, error) {
 // CallInternal makes a message.
 func (t *Type) CallInternal(thread *starlark.Thread, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 	if len(args) > 0 {
-		return nil, fmt.Errorf("%s: got %d positional arguments, want keywords only", t.Name(), len(args))
+		return nil, fmt.Errorf("%s: got positional arguments, want keywords only", t.Name())
 	}
 	m := newMessage(t.mt, t.check, 0)
 	if err := newConverter(t.check, thread).fill(m, kwargs, "keyword argument"); err != nil {

@@ -28,8 +28,9 @@
 // without asking them, so compare list(r.next_task_names) instead. Looking up a
 // key that is not there is an error, where Python's maps insert a default.
 //
-// Methods: Clear, ClearField, CopyFrom, HasField, WhichOneof. Messages are equal if their contents are (proto.Equal), cannot be keys of dicts, and
-// render as a call of their constructor, cut after [MaxText] bytes.
+// Methods: Clear, ClearField, CopyFrom, HasField, WhichOneof. Messages are equal if
+// their contents are (proto.Equal), cannot be keys of dicts, and render as a call
+// of their constructor, cut after [MaxText] bytes.
 //
 // # Writing
 //

@@ -56,7 +56,7 @@ func (r *Repeated) put(i int, elems ...starlark.Value) {
 
 func repeatedAdd(thread *starlark.Thread, r *Repeated, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 	if len(args) > 0 {
-		return nil, fmt.Errorf("%s: got %d positional arguments, want keywords only", b.Name(), len(args))
+		return nil, fmt.Errorf("%s: got positional arguments, want keywords only", b.Name())
 	}
 	if err := r.mutable("add to"); err != nil {
 		return nil, err
