@@ -7,11 +7,14 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
 	starlarkjson "go.starlark.net/lib/json"
 	"go.starlark.net/starlark"
+
+	"starplan/plan/execution"
 )
 
 // The limits of JSON texts, both read and written.
@@ -370,7 +373,7 @@ func (e *encoder) mapping(x starlark.IterableMapping) error {
 	e.buf = append(e.buf, '{')
 	for i, item := range items {
 		if err := e.member(i, string(item[0].(starlark.String)), item[1]); err != nil {
-			return fmt.Errorf("in %s key %s: %w", x.Type(), clip(item[0].String()), err)
+			return at("["+clip(item[0].String())+"]", err)
 		}
 	}
 	e.buf = append(e.buf, '}')
@@ -399,7 +402,7 @@ func (e *encoder) sequence(x starlark.Iterable) error {
 			e.buf = append(e.buf, ',')
 		}
 		if err := e.value(elem); err != nil {
-			return fmt.Errorf("at %s index %d: %w", x.Type(), i, err)
+			return at("["+strconv.Itoa(i)+"]", err)
 		}
 	}
 	e.buf = append(e.buf, ']')
@@ -418,11 +421,38 @@ func (e *encoder) attrs(x starlark.HasAttrs) error {
 			err = e.member(i, name, v)
 		}
 		if err != nil {
-			return fmt.Errorf("in field .%s: %w", name, err)
+			return at("."+name, err)
 		}
 	}
 	e.buf = append(e.buf, '}')
 	return nil
+}
+
+// pathError says where in a value an error lies.
+type pathError struct {
+	path string
+	err  error
+}
+
+func (e *pathError) Error() string { return "at x" + e.path + ": " + e.err.Error() }
+func (e *pathError) Unwrap() error { return e.err }
+
+// maxPath bounds the path in an error. What is dropped is its beginning.
+const maxPath = 120
+
+// at puts one step in front of the path of an error.
+func at(step string, err error) error {
+	var inner *pathError
+	switch {
+	case !errors.As(err, &inner):
+		return &pathError{step, err}
+	case strings.HasPrefix(inner.path, "…"):
+	case len(inner.path)+len(step) <= maxPath:
+		inner.path = step + inner.path
+	default:
+		inner.path = "…" + inner.path
+	}
+	return inner
 }
 
 const hexDigits = "0123456789abcdef"
@@ -468,8 +498,8 @@ func appendASCII(buf []byte, c byte) []byte {
 
 // clip shortens a key in an error message.
 func clip(s string) string {
-	if len(s) <= 60 {
-		return s
+	if short := execution.Cut(s, 60); len(short) < len(s) {
+		return short + "…"
 	}
-	return s[:60] + "…"
+	return s
 }
