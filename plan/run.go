@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"errors"
 	"fmt"
 	"runtime/debug"
 	"time"
@@ -37,9 +38,6 @@ func (p *Program) run(tenant string, rec execution.Record) execution.Outcome {
 	t := newThread(p.src.Label(), p.lim.MaxSteps, &now)
 	answer := execution.NewAnswer(tenant, rec, in)
 	out := p.answer(t, answer, in)
-	if n := len(out.Value); out.Reason == "" && n > p.lim.MaxExecution {
-		out = answer.Fail(execution.ReasonTooLarge, tooLarge(n, p.lim.MaxExecution))
-	}
 	out.Steps = t.thread.Steps
 	out.Prints = t.prints
 	return out
@@ -51,9 +49,13 @@ func (p *Program) answer(t *thread, answer *execution.Answer, in *planpb.PlanInp
 	if reason == "" {
 		result, message := planResult(v)
 		if message == "" {
-			out, err := answer.Succeed(result)
+			out, err := answer.Succeed(result, p.lim.MaxExecution)
 			if err == nil {
 				return out
+			}
+			var tooLarge *execution.SizeError
+			if errors.As(err, &tooLarge) {
+				return answer.Fail(execution.ReasonTooLarge, tooLargeMessage(tooLarge))
 			}
 			message = err.Error()
 		}
@@ -135,7 +137,7 @@ func stepLimit(limit uint64, pos string) string {
 	return fmt.Sprintf("Execution timed out: step limit of %d reached%s; raise PLAN_TIMEOUT or PLAN_MAX_STEPS", limit, at)
 }
 
-// tooLarge is the message for an execution that the broker would refuse.
-func tooLarge(size, limit int) string {
-	return fmt.Sprintf("Execution of %d bytes exceeds the limit of %d bytes of the output topic; return less data, pass it as external_data, or raise max.message.bytes of the topic", size, limit)
+// tooLargeMessage is the message for an execution that the broker would refuse.
+func tooLargeMessage(e *execution.SizeError) string {
+	return fmt.Sprintf("Execution of %d bytes exceeds the limit of %d bytes of the output topic; return less data, pass it as external_data, or raise max.message.bytes of the topic", e.Size, e.Limit)
 }

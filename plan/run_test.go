@@ -171,6 +171,12 @@ func TestOutcomes(t *testing.T) {
 			message: "Execution of 5120 bytes exceeds the limit of 1000 bytes of the output topic; return less data, pass it as external_data, or raise max.message.bytes of the topic",
 		},
 		{
+			name:    "one large payload many times over",
+			body:    `return PlanResult(upstream_tasks_results = [TaskResult(id = "x" * 1000000)] * 100000)`,
+			reason:  execution.ReasonTooLarge,
+			message: "Execution of 100000800118 bytes exceeds the limit of 1044480 bytes of the output topic; return less data, pass it as external_data, or raise max.message.bytes of the topic",
+		},
+		{
 			name:    "task name too long",
 			body:    `return PlanResult(next_task_names = ["x" * 101])`,
 			reason:  execution.ReasonPlan,

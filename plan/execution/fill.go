@@ -125,10 +125,19 @@ func (a *Answer) warn(when bool, w Warning) {
 	}
 }
 
+// SizeError is an execution that is larger than the output topic takes, in bytes.
+type SizeError struct{ Size, Limit int }
+
+func (e *SizeError) Error() string {
+	return fmt.Sprintf("execution of %d bytes exceeds %d bytes", e.Size, e.Limit)
+}
+
 // Succeed ends the answer with what plan() returned. The result is not copied
 // and may be changed: an error_message longer than consumers store is cut. It
-// fails where the result cannot be serialized, as with a string that is no UTF-8.
-func (a *Answer) Succeed(result *planpb.PlanResult) (Outcome, error) {
+// fails with a [*SizeError] where the execution would exceed limit bytes, and
+// otherwise where the result cannot be serialized, as with a string that is no
+// UTF-8; then Fail can still end the answer.
+func (a *Answer) Succeed(result *planpb.PlanResult, limit int) (Outcome, error) {
 	if result == nil {
 		result = new(planpb.PlanResult)
 	}
@@ -138,9 +147,13 @@ func (a *Answer) Succeed(result *planpb.PlanResult) (Outcome, error) {
 	}
 	a.exec.Header.Status = planpb.ExecutionStatus_EXECUTION_STATUS_SUCCEEDED
 	a.exec.Result = result
+	// The size is asked first: a result may hold one large payload many times over,
+	// and be small in memory only as long as it is not serialized.
+	if n := proto.Size(a.exec); n > limit {
+		return Outcome{}, &SizeError{Size: n, Limit: limit}
+	}
 	value, err := marshal(a.exec)
 	if err != nil {
-		a.exec.Result = nil
 		return Outcome{}, fmt.Errorf("result of plan: %w", err)
 	}
 	out := a.outcome

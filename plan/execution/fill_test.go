@@ -2,6 +2,7 @@ package execution_test
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -181,7 +182,7 @@ func TestFill(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			rec := record(test.key, test.in)
-			out, err := execution.NewAnswer("acme", rec, test.in).Succeed(&planpb.PlanResult{NextTaskNames: []string{"next"}})
+			out, err := execution.NewAnswer("acme", rec, test.in).Succeed(&planpb.PlanResult{NextTaskNames: []string{"next"}}, math.MaxInt)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -230,7 +231,7 @@ func TestSucceed(t *testing.T) {
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			out, err := execution.NewAnswer("acme", record("collect", in), in).Succeed(test.result)
+			out, err := execution.NewAnswer("acme", record("collect", in), in).Succeed(test.result, math.MaxInt)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -257,7 +258,7 @@ func TestSucceed(t *testing.T) {
 func TestSucceedRefusesWhatCannotBeSerialized(t *testing.T) {
 	in := &planpb.PlanInput{PlanName: "collect"}
 	answer := execution.NewAnswer("acme", record("collect", in), in)
-	if out, err := answer.Succeed(&planpb.PlanResult{NextTaskNames: []string{"a\xff"}}); err == nil {
+	if out, err := answer.Succeed(&planpb.PlanResult{NextTaskNames: []string{"a\xff"}}, math.MaxInt); err == nil {
 		t.Errorf("Succeed(a string that is no UTF-8) = %+v, want an error", out)
 	}
 	// The answer can still be ended.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"strings"
 	"testing"
@@ -82,7 +83,7 @@ func (p testProgram) Run(tenant string, rec execution.Record) execution.Outcome 
 	default:
 		panic("unknown directive " + what)
 	}
-	out, err := execution.NewAnswer(tenant, rec, in).Succeed(result)
+	out, err := execution.NewAnswer(tenant, rec, in).Succeed(result, math.MaxInt)
 	if err != nil {
 		panic(err)
 	}
