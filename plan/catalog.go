@@ -268,6 +268,8 @@ type served struct {
 	err error
 	// rejected is the digest of that version; empty where it could not be read.
 	rejected string
+	// texts are its modules, as far as they could be read.
+	texts map[string]string
 }
 
 func (s *served) label() string { return s.loc.Label() }

@@ -152,6 +152,9 @@ func (c *Catalog) loadOne(ctx context.Context, loc Location, old *served, retry 
 	src, err := loc.Read()
 	if err != nil {
 		next.err = err
+		if u, ok := errors.AsType[*unread](err); ok {
+			next.texts = u.texts
+		}
 		return next
 	}
 	if old != nil && old.src != nil && old.src.Digest == src.Digest {
@@ -159,11 +162,11 @@ func (c *Catalog) loadOne(ctx context.Context, loc Location, old *served, retry 
 		return next
 	}
 	if old != nil && retry == skipRejected && old.rejected == src.Digest {
-		next.err, next.rejected = old.err, old.rejected
+		next.err, next.rejected, next.texts = old.err, old.rejected, old.texts
 		return next
 	}
 	if err := c.opts.Engine.Load(ctx, src); err != nil {
-		next.err, next.rejected = err, src.Digest
+		next.err, next.rejected, next.texts = err, src.Digest, src.Files
 		return next
 	}
 	next.src, next.loadedAt, next.checkedAt = src, now, now

@@ -143,9 +143,13 @@ func readRoot(root *os.Root, entry, name string) (*Source, error) {
 		return nil, fmt.Errorf("read plan %q: %w", name, err)
 	}
 	if err := r.follow(entry, text); err != nil {
-		return nil, err
+		return nil, &unread{err, r.files}
 	}
-	return NewSource(name, entry, r.files)
+	src, err := NewSource(name, entry, r.files)
+	if err != nil {
+		return nil, &unread{err, r.files}
+	}
+	return src, nil
 }
 
 // reader collects a plan's modules.

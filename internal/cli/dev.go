@@ -30,7 +30,7 @@ type devCmd struct {
 
 	Once     bool   `help:"End when every sample input was answered; print the executions as JSON lines."`
 	Port     int    `default:"9092" placeholder:"PORT" help:"Port of the embedded broker on 127.0.0.1; a free one is taken where it is in use (${default})."`
-	HTTPAddr string `name:"http-addr" env:"HTTP_ADDR" default:"127.0.0.1:8080" placeholder:"ADDR" help:"Address of metrics and health; a free port is taken where it is in use (${default})."`
+	HTTPAddr string `name:"http-addr" env:"HTTP_ADDR" default:"127.0.0.1:8080" placeholder:"ADDR" help:"Address of the status page, metrics and health; a free port is taken where it is in use (${default})."`
 	LogLevel string `enum:"debug,info,warn,error,off" default:"off" placeholder:"LEVEL" help:"Log at debug, info, warn or error level (${default})."`
 	Timeout  string `default:"30s" placeholder:"DURATION" help:"With --once: give up after this long (${default})."`
 
@@ -133,7 +133,7 @@ func (c *devCmd) config(dir string) (config.Config, error) {
 	return config.Config{
 		TenantID: devTenant, PlanPath: dir, Watch: !c.Once, Execution: e,
 		GroupID: "executors-" + devTenant, SessionTimeout: processor.DefaultSessionTimeout,
-		HTTPAddr: addr,
+		HTTPAddr: addr, ShowPayloads: true,
 	}, nil
 }
 
@@ -261,7 +261,7 @@ func (d *devSession) banner(addr string) {
 	w := d.p.Stderr
 	fmt.Fprintf(w, "plans     %s (save one and it is loaded again)\n", d.dir)
 	fmt.Fprintf(w, "broker    %s, topics %s and %s\n", d.broker, processor.InputTopic(devTenant), processor.OutputTopic(devTenant))
-	fmt.Fprintf(w, "metrics   http://%s/metrics\n", addr)
+	fmt.Fprintf(w, "status    http://%s/ (metrics at /metrics)\n", addr)
 	fmt.Fprintf(w, "try       starplan send --tenant %s --kafka-bootstrap-servers %s INPUT.json\n\n", devTenant, d.broker)
 }
 

@@ -76,9 +76,11 @@ type Kafka struct {
 	DeadLetters    string `name:"dead-letter-topic" env:"DEAD_LETTER_TOPIC" default:"none" group:"Kafka" placeholder:"TOPIC" help:"Topic for values that are no PlanInput; auto is dlq-plan-inputs-TENANT (${default})."`
 }
 
-// HTTP says where metrics and health are served.
+// HTTP says where the status page, metrics and health are served.
 type HTTP struct {
-	Addr string `name:"http-addr" env:"HTTP_ADDR" default:":8080" group:"HTTP and logs" placeholder:"ADDR" help:"Address of /metrics, /healthz, /readyz, /health and /-/reload (${default})."`
+	Addr         string `name:"http-addr" env:"HTTP_ADDR" default:":8080" group:"HTTP and logs" placeholder:"ADDR" help:"Address of the status page, /metrics, /healthz, /readyz, /health and /-/reload (${default})."`
+	Hosts        string `name:"http-hosts" env:"HTTP_HOSTS" group:"HTTP and logs" placeholder:"NAME,…" help:"Names, beside localhost and the machine's own, under which browsers may use the status page."`
+	ShowPayloads string `name:"show-payloads" env:"SHOW_PAYLOADS" default:"false" group:"HTTP and logs" placeholder:"BOOL" help:"Keep inputs and outputs of the last executions and show them on the status page (${default})."`
 }
 
 // Log says what is logged.
@@ -111,6 +113,10 @@ type Config struct {
 	DeadLetterTopic string
 
 	HTTPAddr string
+	// HTTPHosts are names under which browsers may use the status page.
+	HTTPHosts []string
+	// ShowPayloads keeps inputs and outputs and shows them on the status page.
+	ShowPayloads bool
 }
 
 // Serving is the canonical text of what a process with this configuration
@@ -141,7 +147,7 @@ func (f *Flags) Resolve() (Config, error) {
 	c := Config{
 		TenantID:       p.tenant(f.Tenant.TenantID),
 		PlanPath:       f.Plans.PlanPath,
-		PlanNames:      planNames(f.Plans.PlanName),
+		PlanNames:      names(f.Plans.PlanName),
 		GraphID:        f.Plans.GraphID,
 		Watch:          p.bool("PLAN_WATCH", f.Plans.Watch),
 		Strict:         f.Plans.Strict,
@@ -150,6 +156,8 @@ func (f *Flags) Resolve() (Config, error) {
 		Client:         f.Security.resolve(&p),
 		SessionTimeout: p.duration("KAFKA_SESSION_TIMEOUT", f.Kafka.SessionTimeout),
 		HTTPAddr:       p.addr("HTTP_ADDR", f.HTTP.Addr),
+		HTTPHosts:      names(f.HTTP.Hosts),
+		ShowPayloads:   p.bool("SHOW_PAYLOADS", f.HTTP.ShowPayloads),
 	}
 	p.plans(&c)
 	c.GroupID = groupID(f.Kafka.GroupID, c)
@@ -205,7 +213,8 @@ func groupID(given string, c Config) string {
 	}
 }
 
-func planNames(list string) []string {
+// names reads a list separated by commas.
+func names(list string) []string {
 	var names []string
 	for name := range strings.SplitSeq(list, ",") {
 		if name = strings.TrimSpace(name); name != "" {

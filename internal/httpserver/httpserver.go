@@ -6,6 +6,7 @@
 //	GET  /readyz     200 when records can be processed, else 503 with the reasons
 //	GET  /health     the state of service, consumer, producer and executor
 //	POST /-/reload   reads the plans again; the answer says what came of it
+//	GET  /           the status page, and the JSON API below /api/
 //
 // /healthz is for liveness: restarting a process does not mend a broker.
 package httpserver
@@ -18,6 +19,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -52,6 +54,11 @@ type Options struct {
 	Health func() Health
 	// Reload reads the plans again. What it returns beside an error is shown as JSON.
 	Reload func(context.Context) (any, error)
+	// Page answers GET on /, /executions/, /events and /api/; nil for none.
+	Page http.Handler
+	// Hosts are the names, beside localhost and the machine's own, under which
+	// browsers may reach the page.
+	Hosts []string
 	// Logger may be nil.
 	Logger *slog.Logger
 }
@@ -124,14 +131,25 @@ func (o Options) handler() http.Handler {
 	mux.HandleFunc("GET /health", func(w http.ResponseWriter, _ *http.Request) {
 		o.write(w, http.StatusOK, o.Health())
 	})
-	mux.HandleFunc("POST /-/reload", func(w http.ResponseWriter, r *http.Request) {
+	mux.Handle("POST /-/reload", o.hostGuard(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		report, err := o.Reload(r.Context())
+		if strings.Contains(r.Header.Get("Accept"), "text/html") {
+			// The button of the page: the page itself says what came of it.
+			w.Header().Set("Location", "../")
+			w.WriteHeader(http.StatusSeeOther)
+			return
+		}
 		if err != nil {
 			o.write(w, http.StatusInternalServerError, reloadAnswer{Error: err.Error(), Plans: report})
 			return
 		}
 		o.write(w, http.StatusOK, reloadAnswer{Plans: report})
-	})
+	})))
+	if o.Page != nil {
+		for _, path := range []string{"/{$}", "/executions/", "/events", "/api/"} {
+			mux.Handle("GET "+path, o.hostGuard(o.Page))
+		}
+	}
 	// Browsers send cross-site POSTs too; a page must not reload a service that
 	// its reader can reach.
 	return http.NewCrossOriginProtection().Handler(mux)

@@ -21,8 +21,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors/version"
 
 	"starplan/internal/config"
+	"starplan/internal/history"
 	"starplan/internal/httpserver"
 	"starplan/internal/planwatch"
+	"starplan/internal/statuspage"
 	"starplan/plan"
 	"starplan/plan/execution"
 	"starplan/plan/worker"
@@ -62,6 +64,11 @@ type Service struct {
 	log  *slog.Logger
 	reg  *prometheus.Registry
 	http *httpserver.Server
+	// history is what the status page shows of the past.
+	history *history.History
+	page    *statuspage.Page
+	// lastReload is nil until the plans were read again.
+	lastReload atomic.Pointer[statuspage.Reload]
 	// These appear one after the other while HTTP answers already.
 	pool  atomic.Pointer[worker.Pool]
 	plans atomic.Pointer[plan.Catalog]
@@ -80,10 +87,13 @@ func Run(ctx context.Context, opts Options) error {
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		version.NewCollector("starplan"),
 	)
+	s.history = history.New(history.Options{Payloads: opts.Config.ShowPayloads, Lag: s.lag})
+	s.page = s.newPage()
+	defer s.page.Close()
 	var err error
 	s.http, err = httpserver.Start(httpserver.Options{
 		Addr: opts.Config.HTTPAddr, Gatherer: s.reg, Logger: s.log,
-		NotReady: s.notReady, Health: s.health, Reload: s.reloadHTTP,
+		NotReady: s.notReady, Health: s.health, Reload: s.reloadHTTP, Page: s.page, Hosts: opts.Config.HTTPHosts,
 	})
 	if err != nil {
 		return &ConfigError{err}
@@ -103,6 +113,7 @@ func Run(ctx context.Context, opts Options) error {
 	if pool := s.pool.Load(); pool != nil {
 		err = errors.Join(err, pool.Close(stop))
 	}
+	s.page.Close() // Its streams do not end by themselves.
 	return errors.Join(err, s.http.Close(stop))
 }
 
@@ -127,7 +138,7 @@ func (s *Service) run(ctx context.Context) error {
 	proc, err := processor.New(processor.Options{
 		Brokers: c.Brokers, ClientOptions: c.Client, Tenant: c.TenantID, Group: c.GroupID, Serving: c.Serving(),
 		Start: c.Start, SessionTimeout: c.SessionTimeout, Delivery: c.Delivery,
-		DeadLetterTopic: c.DeadLetterTopic, Runner: plans, Logger: s.log, Registerer: s.reg,
+		DeadLetterTopic: c.DeadLetterTopic, Runner: &observed{plans, s.history, plans.Source}, Logger: s.log, Registerer: s.reg,
 	})
 	if err != nil {
 		return &ConfigError{err}
@@ -140,7 +151,11 @@ func (s *Service) run(ctx context.Context) error {
 // process runs the processor, and beside it everything that listens for reloads.
 func (s *Service) process(ctx context.Context) error {
 	side, cancel := context.WithCancel(ctx)
-	done := make(chan struct{}, 2)
+	done := make(chan struct{}, 3)
+	go func() {
+		s.history.Run(side)
+		done <- struct{}{}
+	}()
 	go func() {
 		s.listenReload(side)
 		done <- struct{}{}
@@ -156,8 +171,9 @@ func (s *Service) process(ctx context.Context) error {
 	}()
 	err := s.proc.Load().Run(ctx)
 	cancel()
-	<-done
-	<-done
+	for range cap(done) {
+		<-done
+	}
 	var mismatch *processor.GroupMismatchError
 	if errors.As(err, &mismatch) {
 		return &ConfigError{err}
@@ -180,23 +196,25 @@ func (s *Service) listenReload(ctx context.Context) {
 // came of it.
 func (s *Service) reloadLogged(ctx context.Context, trigger string) {
 	s.log.Info("reload", "trigger", trigger)
-	_, _ = s.reload(ctx)
+	_, _ = s.reload(ctx, trigger)
 }
 
 // reloadHTTP reports a plan that does not load as an error too: whoever asked
 // wants to know.
 func (s *Service) reloadHTTP(ctx context.Context) (any, error) {
 	// A client that goes away must not stop a reload half way.
-	report, err := s.reload(context.WithoutCancel(ctx))
+	report, err := s.reload(context.WithoutCancel(ctx), "http")
 	return report, errors.Join(err, report.Err())
 }
 
-func (s *Service) reload(ctx context.Context) (plan.Report, error) {
+func (s *Service) reload(ctx context.Context, trigger string) (plan.Report, error) {
 	plans := s.plans.Load()
 	if plans == nil {
 		return nil, errors.New("reload: plans are still being loaded")
 	}
 	report, err := plans.Reload(ctx)
+	s.lastReload.Store(&statuspage.Reload{At: time.Now(), Trigger: trigger, Report: report, Err: err})
+	s.page.Changed()
 	if proc := s.proc.Load(); proc != nil {
 		proc.SetPlans(loaded(plans))
 	}
