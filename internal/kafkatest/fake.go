@@ -31,7 +31,9 @@ func startFake(opts Options) (*Fake, error) {
 		Port:    opts.Port,
 		DataDir: opts.DataDir,
 		Logger:  opts.Logger,
-		Kfake:   []kfake.Opt{kfake.ListenFn(f.gate.listen), kfake.BrokerConfigs(opts.Config)},
+		Kfake: []kfake.Opt{
+			kfake.ListenFn(f.gate.listen), kfake.GroupMinSessionTimeout(minSessionTimeout), kfake.BrokerConfigs(opts.Config),
+		},
 	}
 	var err error
 	if f.opts.Port == 0 {

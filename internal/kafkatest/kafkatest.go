@@ -104,6 +104,9 @@ type Broker interface {
 	Close() error
 }
 
+// minSessionTimeout is the shortest session timeout that a member may ask for.
+const minSessionTimeout = time.Second
+
 // startTimeout bounds a start where the caller's context does not.
 const startTimeout = 60 * time.Second
 

@@ -66,6 +66,8 @@ func (n *Node) configure(voters string, nodes int, extra map[string]string) erro
 		"broker.heartbeat.interval.ms": "1000",
 		// The first member of a group does not wait for others to come.
 		"group.initial.rebalance.delay.ms": "0",
+		// Tests that kill a member do not wait 6 seconds for the group to notice.
+		"group.min.session.timeout.ms": strconv.Itoa(int(minSessionTimeout.Milliseconds())),
 		// A small machine runs this: few threads, and no 128 MiB for a cleaner
 		// that has nothing to clean.
 		"num.network.threads":            "2",
