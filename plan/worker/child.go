@@ -243,6 +243,7 @@ func (c *child) step(t task) {
 			os.Exit(2)
 		}
 	}()
+	begin := time.Now()
 	p := t.plan
 	if !p.compiled {
 		p.program, p.err = c.compile(p.src, c.limits)
@@ -255,6 +256,7 @@ func (c *child) step(t task) {
 	var out execution.Outcome
 	if p.err != nil {
 		out = loadFailed(c.tenant, t.rec, p.err)
+		out.Duration = time.Since(begin)
 	} else {
 		out = p.program.Run(c.tenant, t.rec)
 	}

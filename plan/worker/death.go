@@ -39,7 +39,7 @@ func (p *Pool) bury(w *worker, fault error, d death) {
 	p.dispatch(now)
 	p.mu.Unlock()
 	switch {
-	case culprit == nil && (r == reasonRetired || r == reasonAbandoned):
+	case culprit == nil && (r == reasonRetired || r == reasonAbandoned || r == reasonPreempted):
 	case culprit == nil:
 		p.log.Warn("plan worker ended", "reason", string(r), "cause", causeOf(r, fault, d))
 	default:
@@ -78,7 +78,12 @@ func (p *Pool) clear(w *worker, r reason) (culprit *job) {
 		e := w.pop()
 		if first && e.begun {
 			p.finished(w, e.job.plan)
-			if r != reasonAbandoned && !e.job.dead() {
+			switch {
+			case e.job.dead():
+			case r == reasonPreempted:
+				e.job.begun = time.Time{}
+				p.enqueue(e.job)
+			default:
 				culprit = e.job
 			}
 			continue
@@ -101,38 +106,44 @@ func (p *Pool) clear(w *worker, r reason) (culprit *job) {
 	return culprit
 }
 
-// blame deals with the record that a worker has died of. The wall clock is final;
-// other verdicts get a second opinion.
-func (p *Pool) blame(j *job, r reason, cause string, now time.Time) {
+// expire answers a record whose time is up. Nobody waits until its worker has
+// really ended, which may take a moment when that has a lot of memory to give back.
+func (p *Pool) expire(j *job, now time.Time) {
 	p.mu.Lock()
 	begun := j.begun
-	if begun.IsZero() {
-		begun = now
-	}
-	var pause time.Duration
-	if r != reasonTimeout {
-		pause = j.plan.killed(now)
-	}
 	p.mu.Unlock()
-	attrs := []any{
-		"reason", string(r), "cause", cause, "plan", j.plan.src.Label(),
-		"topic", j.rec.Topic, "partition", j.rec.Partition, "offset", j.rec.Offset,
+	p.log.Warn("plan ended its worker", j.attrs(reasonTimeout, "killed at its deadline")...)
+	p.conclude(j, p.verdict(j, reasonTimeout, "", now.Sub(begun)))
+}
+
+// blame gives the record that a worker has died of a second try.
+func (p *Pool) blame(j *job, r reason, cause string, now time.Time) {
+	p.mu.Lock()
+	if p.closed {
+		p.mu.Unlock()
+		return
 	}
+	if j.begun.IsZero() {
+		j.begun = now
+	}
+	begun := j.begun
+	pause := j.plan.killed(now)
+	j.plan.inflight++
+	p.wg.Go(func() { p.retry(j, r, cause, begun) })
+	p.mu.Unlock()
+	attrs := j.attrs(r, cause)
 	if pause > 0 {
 		attrs = append(attrs, "back_off", pause.String())
 	}
 	p.log.Warn("plan ended its worker", attrs...)
-	if r == reasonTimeout {
-		p.conclude(j, p.verdict(j, r, cause, now.Sub(begun)))
-		return
+}
+
+// attrs are the coordinates of a record and what became of its worker, for the log.
+func (j *job) attrs(r reason, cause string) []any {
+	return []any{
+		"reason", string(r), "cause", cause, "plan", j.plan.src.Label(),
+		"topic", j.rec.Topic, "partition", j.rec.Partition, "offset", j.rec.Offset,
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.closed {
-		return
-	}
-	j.plan.inflight++
-	p.wg.Go(func() { p.retry(j, r, cause, begun) })
 }
 
 // verdict is the FAILED execution of a record that ended its worker.
@@ -183,11 +194,22 @@ func (p *Pool) retry(j *job, first reason, firstCause string, begun time.Time) {
 		j.plan.inflight--
 		p.dispatch(time.Now())
 	}()
+	expired := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(expired)
+		if p.ctx.Err() == nil {
+			p.conclude(j, p.verdict(j, reasonTimeout, "", time.Since(begun)))
+		}
+	})
+	defer func() {
+		if !stop() {
+			<-expired
+		}
+	}()
 	select {
 	case p.solo <- struct{}{}:
 		defer func() { <-p.solo }()
 	case <-ctx.Done():
-		p.conclude(j, p.verdict(j, first, firstCause, time.Since(begun)))
 		return
 	}
 	if j.ctx.Err() != nil {
@@ -211,7 +233,6 @@ func (p *Pool) retry(j *job, first reason, firstCause string, begun time.Time) {
 	case p.ctx.Err() != nil:
 	case ctx.Err() != nil:
 		p.count(reasonTimeout)
-		p.conclude(j, p.verdict(j, reasonTimeout, "", time.Since(begun)))
 	case errors.As(err, &dead):
 		p.count(dead.reason)
 		p.mu.Lock()

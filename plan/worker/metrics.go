@@ -22,7 +22,8 @@ type Stats struct {
 	HeldPlans int
 	// Restarts counts the workers that died or were killed, by reason: "timeout",
 	// "memory", "crash", "protocol" (it broke the protocol or kept silent),
-	// "abandoned" (nobody waited any more for what it ran).
+	// "abandoned" (nobody waited any more for what it ran), "preempted" (what it
+	// tried out for a moment is not quick, and must wait for its turn).
 	Restarts map[string]uint64
 	// ResidentSum and ResidentMax are the workers' resident memory in bytes, in all
 	// and of the largest; 0 where the platform does not tell.

@@ -55,6 +55,9 @@ const (
 	// stuckAfter is how long a record runs before those behind it are given to
 	// other workers.
 	stuckAfter = 5 * time.Millisecond
+	// probeSlice is how long a record may take to show that its plan is quick, where
+	// there is no room for it otherwise.
+	probeSlice = 2 * quickRun
 	// slowAfter is how long a record runs before its worker stops counting against
 	// Options.Workers.
 	slowAfter = 100 * time.Millisecond
@@ -98,6 +101,7 @@ type Pool struct {
 	active      []*planState // Those with records in their queue.
 	order       uint64       // Of the last record that came in.
 	seq         uint64       // Of the last frame.
+	sawQuick    bool         // A plan was known to be quick at some time.
 	slow        int          // Workers that do not count against Options.Workers.
 	nextTick    time.Time    // When the watch looks next; zero when only woken.
 	alone       map[*process]struct{}

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // oomKills counts the kernel's kills for want of memory since boot, those in
@@ -55,4 +57,22 @@ func usage(pid int) (rss int64, cpu time.Duration) {
 	}
 	// proc_pid_stat(5): 14 utime, 15 stime, 24 rss in pages.
 	return number(24) * int64(os.Getpagesize()), time.Duration(number(14)+number(15)) * clockTick
+}
+
+// slowNice is the niceness of a worker that runs for long. Beside one that is not
+// nice it gets a ninth of the processor.
+const slowNice = 10
+
+// lowerPriority makes all threads of a process nice, and so those that they start.
+func lowerPriority(pid int) {
+	tasks, err := os.ReadDir("/proc/" + strconv.Itoa(pid) + "/task")
+	if err != nil {
+		return
+	}
+	for _, task := range tasks {
+		if tid, err := strconv.Atoi(task.Name()); err == nil {
+			// A thread that has ended needs none.
+			_ = unix.Setpriority(unix.PRIO_PROCESS, tid, slowNice)
+		}
+	}
 }

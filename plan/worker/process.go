@@ -205,6 +205,8 @@ func firstLine(s string) string {
 
 // exhausted are the words with which the Go runtime dies when it is refused
 // memory. There is no other sign: it ends with the exit code of any fatal error.
+// In a few places it does not look before it uses what it was refused, so that a
+// fault inside of the allocator or the collector is the same.
 var exhausted = []string{
 	"out of memory",
 	"cannot allocate",
@@ -215,6 +217,12 @@ var exhausted = []string{
 	"failed to create new OS thread",
 	"too many address space collisions", // A race detector's build.
 	"errno=12",
+	"runtime/mgc",
+	"runtime/mheap",
+	"runtime/mcentral",
+	"runtime/mcache",
+	"runtime/mfixalloc",
+	"runtime/malloc",
 }
 
 // outOfMemory reports whether the process died for want of memory.

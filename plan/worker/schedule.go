@@ -44,6 +44,7 @@ type planState struct {
 	slow     int // Workers that run it and do not count against Options.Workers.
 	used     time.Time
 
+	probed    bool      // It has had its chance to show that it is quick.
 	kills     int       // Of workers, since the last answer.
 	notBefore time.Time // Back-off.
 }
@@ -177,6 +178,7 @@ type census struct {
 	idle  int // Ready and without work.
 	quick int // Working off a window of quick records.
 	other int // Running a record of a plan that is not known to be quick.
+	probe int // Finding out whether a plan is quick, beside Options.Workers.
 }
 
 func (p *Pool) census() census {
@@ -188,6 +190,8 @@ func (p *Pool) census() census {
 			c.idle++
 		case w.quick:
 			c.quick++
+		case w.probe:
+			c.probe++
 		default:
 			c.other++
 		}
@@ -202,12 +206,14 @@ func (p *Pool) census() census {
 // The two classes cannot starve each other. What is not quick never takes the
 // last of Options.Workers, so a quick record waits for quick ones only; and while
 // a slot of the others is free but no worker is idle, the quick ones leave the
-// emptiest worker alone until it is. The pool is locked.
+// emptiest worker alone until it is. A plan that is new is tried out beside them,
+// one at a time. The pool is locked.
 func (p *Pool) dispatch(now time.Time) {
 	if len(p.active) == 0 || p.closed {
 		return
 	}
 	c := p.census()
+	p.dispatchProbe(now, &c)
 	drain := p.dispatchOthers(now, &c)
 	for {
 		j := p.oldest(now, true)
@@ -241,7 +247,7 @@ func (p *Pool) dispatchOthers(now time.Time, c *census) (waiting bool) {
 		if j == nil || !p.slotForOther(*c) {
 			return false
 		}
-		if c.idle == 0 {
+		if p.spare(*c) == 0 {
 			if p.opts.Workers == 1 || c.quick+c.other < p.opts.Workers {
 				p.startOne(now)
 				return false
@@ -252,6 +258,54 @@ func (p *Pool) dispatchOthers(now time.Time, c *census) (waiting bool) {
 		c.idle--
 		c.other++
 	}
+}
+
+// dispatchProbe runs one record of a plan that never ran, which would have to wait
+// for slow ones otherwise, and they can take minutes. It has probeSlice to show
+// that the plan is quick. The plan that came last goes first: those before it have
+// their turn in the order of arrival, and a crowd of them must not keep this one
+// waiting.
+func (p *Pool) dispatchProbe(now time.Time, c *census) {
+	if c.probe > 0 || c.other == 0 && c.idle > 0 {
+		return
+	}
+	var newest *job
+	for i := 0; i < len(p.active); i++ {
+		s := p.active[i]
+		if s.runs > 0 || s.probed || s.inflight > 0 || s.held(now) {
+			continue
+		}
+		j := p.head(s)
+		if j == nil {
+			i-- // head has removed s.
+			continue
+		}
+		if newest == nil || j.order > newest.order {
+			newest = j
+		}
+	}
+	if newest == nil {
+		return
+	}
+	if p.spare(*c) == 0 {
+		p.startOne(now)
+		return
+	}
+	w := p.idleWorker(newest.plan)
+	p.send(w, newest, now)
+	w.probe = true
+	c.idle--
+	c.probe++
+}
+
+// spare is how many idle workers those that are not quick may take. Where quick
+// plans are known and no worker is at theirs, one stays ready: to start another
+// takes much longer than their runs.
+func (p *Pool) spare(c census) int {
+	if p.sawQuick && c.quick == 0 {
+		return max(0, c.idle-1)
+	}
+	return c.idle
 }
 
 // slotForOther: all slots but one, and one at least.
@@ -339,7 +393,7 @@ func (p *Pool) send(w *worker, j *job, now time.Time) {
 	p.unqueue(s)
 	s.inflight++
 	if w.count() == 0 {
-		w.quick, w.heard = s.quick(), now
+		w.quick, w.probe, w.heard = s.quick(), false, now
 	}
 	p.seq++
 	w.give(entry{job: j, seq: p.seq, work: s.estimate, careful: j.careful || s.careful()})

@@ -83,6 +83,8 @@ func seal(maxMemory int64) Protections {
 	p.OOMScore = try("preference of the out-of-memory killer", func() error {
 		return os.WriteFile("/proc/self/oom_score_adj", []byte("1000"), 0)
 	})
+	// That is thrift, not protection: where it fails nothing is missing.
+	_ = forgetStart()
 	try("no core dumps", func() error { return unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}) })
 	p.Memory = try("memory limit", func() error { return limitMemory(maxMemory) })
 	try("Landlock", func() (err error) {
@@ -92,6 +94,43 @@ func seal(maxMemory int64) Protections {
 	p.Seccomp = try("seccomp", applySeccomp)
 	p.NoNewPrivileges = try("no new privileges", checkNoNewPrivileges)
 	return p
+}
+
+// forgetStart gives back the pages of the executable that only the start of the
+// process needed: the kernel maps them generously, and all packages of the service
+// have initialized themselves. What is needed again is read again, mostly from the
+// page cache.
+func forgetStart() error {
+	smaps, err := os.ReadFile("/proc/self/smaps")
+	if err != nil {
+		return err
+	}
+	exe, err := os.Readlink("/proc/self/exe")
+	if err != nil {
+		return err
+	}
+	var from, to uintptr
+	candidate := false
+	for line := range strings.Lines(string(smaps)) {
+		switch {
+		case strings.HasSuffix(line, " "+exe+"\n"):
+			var rights string
+			if _, err := fmt.Sscanf(line, "%x-%x %s", &from, &to, &rights); err != nil {
+				return fmt.Errorf("/proc/self/smaps: %q: %w", line, err)
+			}
+			candidate = rights == "r-xp" || rights == "r--p"
+		case candidate && strings.HasPrefix(line, "Anonymous:"):
+			candidate = false
+			// Only what nobody has written to, as a dynamic linker does before it
+			// takes the right away, is the same when it is read again.
+			if strings.HasSuffix(line, " 0 kB\n") {
+				if _, _, errno := syscall.RawSyscall(unix.SYS_MADVISE, from, to-from, unix.MADV_DONTNEED); errno != 0 {
+					return errno
+				}
+			}
+		}
+	}
+	return nil
 }
 
 // limitMemory lets the address space grow by budget bytes from where it is. An

@@ -41,3 +41,6 @@ func oomKills() int64 { return 0 }
 
 // usage tells nothing here.
 func usage(int) (rss int64, cpu time.Duration) { return 0, 0 }
+
+// lowerPriority does nothing here.
+func lowerPriority(int) {}

@@ -34,10 +34,13 @@ func (p *Pool) adopt(proc *process, now time.Time) {
 	})
 }
 
-// startOne starts a worker in the background, unless one is on its way or the
-// last ones failed to start a moment ago. The pool is locked.
+// maxStarting is how many workers start at the same time.
+const maxStarting = 2
+
+// startOne starts a worker in the background, unless enough are on their way or
+// the last ones failed to start a moment ago. The pool is locked.
 func (p *Pool) startOne(now time.Time) {
-	if p.closed || p.starting > 0 {
+	if p.closed || p.starting >= maxStarting {
 		return
 	}
 	if now.Before(p.startAfter) {
@@ -177,6 +180,7 @@ func (p *Pool) handle(w *worker, events []event) error {
 func (p *Pool) settle(list []delivery, j *job, out execution.Outcome) []delivery {
 	s := j.plan
 	s.observe(out.Duration)
+	p.sawQuick = p.sawQuick || s.quick()
 	if j.dead() {
 		return list
 	}
@@ -195,5 +199,7 @@ func (p *Pool) finished(w *worker, s *planState) {
 		w.slow = false
 		s.slow--
 		p.slow--
+		// It has been given low priority, which cannot be taken back.
+		w.kill(reasonRetired)
 	}
 }

@@ -10,9 +10,12 @@ func (p *Pool) watch() {
 	for {
 		p.mu.Lock()
 		now := time.Now()
-		next := p.tick(now)
+		next, expired := p.tick(now)
 		p.nextTick = next
 		p.mu.Unlock()
+		for _, j := range expired {
+			p.expire(j, now)
+		}
 		var due <-chan time.Time
 		if !next.IsZero() {
 			timer.Reset(next.Sub(now))
@@ -48,12 +51,13 @@ func (e *earliest) by(t time.Time) {
 	}
 }
 
-// tick looks at every worker and gives the time to look again; zero where only
-// new work can change anything. The pool is locked.
-func (p *Pool) tick(now time.Time) time.Time {
+// tick looks at every worker and gives the time to look again, zero where only
+// new work can change anything, and the records whose time is up. The pool is
+// locked.
+func (p *Pool) tick(now time.Time) (again time.Time, expired []*job) {
 	var next earliest
 	if p.closed {
-		return next.Time
+		return next.Time, nil
 	}
 	for _, w := range p.workers {
 		switch {
@@ -64,7 +68,9 @@ func (p *Pool) tick(now time.Time) time.Time {
 			// What it said meanwhile is not read yet.
 			next.by(now.Add(stuckAfter))
 		default:
-			p.tickBusy(w, now, &next)
+			if j := p.tickBusy(w, now, &next); j != nil {
+				expired = append(expired, j)
+			}
 		}
 	}
 	for _, s := range p.active {
@@ -77,7 +83,7 @@ func (p *Pool) tick(now time.Time) time.Time {
 	}
 	p.refill(now)
 	p.dispatch(now)
-	return next.Time
+	return next.Time, expired
 }
 
 // tickIdle retires a worker beyond those that are configured once it has had
@@ -93,31 +99,46 @@ func (p *Pool) tickIdle(w *worker, now time.Time, next *earliest) {
 	w.kill(reasonRetired)
 }
 
-// tickBusy looks at the record that a worker runs.
-func (p *Pool) tickBusy(w *worker, now time.Time, next *earliest) {
+// tickBusy looks at the record that a worker runs. It gives the record if its time
+// is up; its worker is being killed then.
+func (p *Pool) tickBusy(w *worker, now time.Time, next *earliest) (expired *job) {
 	e := w.front()
 	if !e.begun {
 		// It must announce what it was given, however long that takes to run.
 		quiet := w.heard.Add(p.opts.silence)
 		if !now.Before(quiet) {
 			w.kill(reasonProtocol)
-			return
+			return nil
 		}
 		next.by(quiet)
-		return
+		return nil
 	}
-	s, ran := e.job.plan, now.Sub(e.at)
+	ran := now.Sub(e.at)
 	switch {
 	case ran >= p.opts.Limits.Timeout:
 		w.kill(reasonTimeout)
-		return
+		if !e.job.dead() {
+			return e.job
+		}
+		return nil
 	case ran >= slowAfter && e.job.dead():
 		w.kill(reasonAbandoned)
-		return
+		return nil
 	}
 	next.by(e.at.Add(p.opts.Limits.Timeout))
 	if ran < stuckAfter {
 		next.by(e.at.Add(stuckAfter))
+		return nil
+	}
+	p.tickLong(w, ran, now, next)
+	return nil
+}
+
+// tickLong looks at a record that has run for more than stuckAfter.
+func (p *Pool) tickLong(w *worker, ran time.Duration, now time.Time, next *earliest) {
+	e := w.front()
+	s := e.job.plan
+	if w.probe && !p.tickProbe(w, e, now, next) {
 		return
 	}
 	w.stuck = true
@@ -131,9 +152,26 @@ func (p *Pool) tickBusy(w *worker, now time.Time, next *earliest) {
 		w.slow = true
 		s.slow++
 		p.slow++
+		lowerPriority(w.proc.pid())
 	}
 	// Its record may be abandoned, or a slow worker of the plan may become free.
 	next.by(now.Add(slowAfter))
+}
+
+// tickProbe looks at a record that tries out its plan. When its time is up it goes
+// on only if there is a slot for it by now; otherwise it is run again in its turn.
+func (p *Pool) tickProbe(w *worker, e *entry, now time.Time, next *earliest) (goOn bool) {
+	if end := e.at.Add(probeSlice); now.Before(end) {
+		next.by(end)
+		return true
+	}
+	e.job.plan.probed = true
+	w.probe = false
+	if p.slotForOther(p.census()) {
+		return true
+	}
+	w.kill(reasonPreempted)
+	return false
 }
 
 // recall takes the records behind the running one back into their queues, where

@@ -17,12 +17,13 @@ const (
 	reasonCrash     reason = "crash"     // It died otherwise.
 	reasonProtocol  reason = "protocol"  // It said what no worker says, or nothing.
 	reasonAbandoned reason = "abandoned" // Nobody waits for what it runs.
+	reasonPreempted reason = "preempted" // It tried out a plan that is not quick.
 	reasonRetired   reason = "retired"   // It is not needed any more. Not a restart.
 )
 
 // reasons lists those that count as restarts, in a stable order.
 func reasons() []reason {
-	return []reason{reasonTimeout, reasonMemory, reasonCrash, reasonProtocol, reasonAbandoned}
+	return []reason{reasonTimeout, reasonMemory, reasonCrash, reasonProtocol, reasonAbandoned, reasonPreempted}
 }
 
 // entry is a job at a worker.
@@ -69,6 +70,7 @@ type worker struct {
 	nextID uint64
 
 	quick      bool      // What it works off is quick.
+	probe      bool      // It finds out whether its record's plan is.
 	stuck      bool      // Its record runs for longer than stuckAfter.
 	slow       bool      // Its record runs for longer than slowAfter and it is not counted.
 	recalling  int       // Recalls that are not confirmed.
