@@ -25,39 +25,46 @@ const (
 const overhead = 128
 
 // records gives what the answer to an entry puts on topics: a dead letter where
-// one is due, and the execution where the topic takes it.
+// one is due, and the execution. It gives none where there is no way to answer,
+// because the record's key alone is larger than the output topic takes.
 func (c *committer) records(e *entry) []*kgo.Record {
 	t := &e.Data
-	if limit := c.maxRecord(); len(t.record.Key)+len(t.outcome.Value)+overhead > limit {
-		if !c.replace(e, len(t.outcome.Value)) {
-			return nil
-		}
+	if c.excess(t) && !t.unanswerable {
+		c.replace(e, len(t.outcome.Value))
+	}
+	if t.unanswerable {
+		return nil
 	}
 	out := &kgo.Record{Topic: c.output, Key: t.record.Key, Value: t.outcome.Value}
-	if c.opts.DeadLetterTopic == "" || t.outcome.Reason != execution.ReasonDecode || t.deadLettered {
+	if c.opts.DeadLetterTopic == "" || t.outcome.Reason != execution.ReasonDecode || t.letterDropped {
 		return []*kgo.Record{out}
 	}
 	return []*kgo.Record{deadLetter(c.opts.DeadLetterTopic, t.record, t.outcome), out}
 }
 
+// excess reports whether an answer is larger than the output topic takes, as far
+// as that is known.
+func (c *committer) excess(t *task) bool {
+	return len(t.record.Key)+len(t.outcome.Value)+overhead > c.maxRecord()
+}
+
 // replace answers an entry whose execution of size bytes is too large with one
-// that says so. It reports false, and the entry is done with, where that is too
-// large as well: then it is the record's key that is.
-func (c *committer) replace(e *entry, size int) bool {
+// that says so. Where that is too large as well, the entry is unanswerable.
+func (c *committer) replace(e *entry, size int) {
 	t := &e.Data
-	limit := c.maxRecord() - overhead - len(t.record.Key)
 	if !t.replaced {
 		t.replaced = true
-		message := fmt.Sprintf("Execution of %d bytes exceeds the %d bytes that topic %s takes; raise its max.message.bytes or return less", size, max(limit, 0), c.output)
+		limit := max(0, c.maxRecord()-overhead-len(t.record.Key))
+		message := fmt.Sprintf("Execution of %d bytes exceeds the %d bytes that topic %s takes; raise its max.message.bytes or return less", size, limit, c.output)
 		t.outcome = c.opts.Runner.Fail(toRecord(t.record), execution.ReasonTooLarge, message)
 		c.metrics.failed(t.outcome)
 		c.logFailure(t.record, t.outcome)
-		if len(t.outcome.Value) <= limit {
-			return true
+		if !c.excess(t) {
+			return
 		}
 	}
+	t.unanswerable = true
 	c.kafkaError("produce", "record cannot be answered: its key leaves no room for an execution", errTooLarge, coordinates(t.record)...)
-	return false
 }
 
 // deadLetter is a record for the dead-letter topic: what came, and why it is there.

@@ -29,20 +29,29 @@ func (p *Processor) common(c *contact) []kgo.Opt {
 		kgo.WithLogger(carrier.KafkaLogger(p.log)),
 		kgo.WithHooks(c),
 		kgo.DialTimeout(5*time.Second),
+		kgo.DisableClientMetrics(),
+		// In a description of the group it tells whose transactions are alive.
+		kgo.ClientID(p.transactionalID),
 	)
 }
 
-// openProducer makes the client that emits answers. Records and topics are tried
-// for as long as it takes: an answer is never given up.
-func (p *Processor) openProducer() error {
-	client, err := kgo.NewClient(append(p.common(&p.producerContact),
+// producing are the options of clients that emit answers. Records are tried for as
+// long as it takes: an answer is never given up.
+func (p *Processor) producing() []kgo.Opt {
+	return append(p.common(&p.producerContact),
 		kgo.RequiredAcks(kgo.AllISRAcks()),
 		kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)), // murmur2, as Java and Python place keys
 		kgo.ProducerLinger(0),
 		kgo.ProducerBatchCompression(kgo.Lz4Compression(), kgo.NoCompression()),
 		kgo.ProducerBatchMaxBytesFn(func(string) int32 { return int32(p.maxRecord()) }),
-		kgo.MetadataMinAge(250*time.Millisecond),
-	)...)
+	)
+}
+
+// openProducer makes the client that asks the administrative questions and, at
+// least once, emits answers. For exactly once the committer has another, which it
+// makes anew after each failure that leaves a transaction in doubt.
+func (p *Processor) openProducer() error {
+	client, err := kgo.NewClient(append(p.producing(), kgo.MetadataMinAge(250*time.Millisecond))...)
 	if err != nil {
 		return fmt.Errorf("processor: producer: %w", err)
 	}

@@ -17,10 +17,11 @@ type task struct {
 	record  *kgo.Record
 	release func(error) // goka's DeferCommit; nil after it was called
 	outcome execution.Outcome
-	// deadLettered: the dead letter is on its topic, the answer may not be.
-	deadLettered bool
-	// replaced: the answer was too large and says so instead.
-	replaced bool
+	// letterDropped: the dead letter is larger than its topic takes.
+	letterDropped bool
+	// replaced: the answer was too large and says so instead. unanswerable: even
+	// that is too large.
+	replaced, unanswerable bool
 }
 
 // entry is a record in the books.
@@ -81,6 +82,8 @@ type core struct {
 	// paused is what was asked not to be fetched. It outlives assignments, as it
 	// does in franz-go.
 	paused map[int32]bool
+	// stopCycle cuts a cycle of transactions off; nil outside of one.
+	stopCycle context.CancelFunc
 	// processed is when the last record was done.
 	processed time.Time
 }
@@ -436,4 +439,24 @@ func (c *core) live() []*partition {
 		parts = append(parts, p)
 	}
 	return parts
+}
+
+// beginCycle gives the context of one attempt of the committer, which ends early
+// when the group has gone on without us: a broker that is away would hold up the
+// partitions that come next.
+func (c *core) beginCycle(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.stopCycle = cancel
+	return ctx, cancel
+}
+
+// cutCycle ends that context.
+func (c *core) cutCycle() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.stopCycle != nil {
+		c.stopCycle()
+	}
 }

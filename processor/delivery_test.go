@@ -44,7 +44,9 @@ func (g *gate) run(ctx context.Context, rec execution.Record, done func(executio
 	}()
 }
 
-func TestSlowKeyHoldsUpItselfOnly(t *testing.T) {
+func TestSlowKeyHoldsUpItselfOnly(t *testing.T) { each(t, testSlowKeyHoldsUpItselfOnly) }
+
+func testSlowKeyHoldsUpItselfOnly(t *testing.T, d Delivery) {
 	c := cluster(t, 1)
 	cl := client(t, c)
 	var slow, fast []*kgo.Record
@@ -54,12 +56,12 @@ func TestSlowKeyHoldsUpItselfOnly(t *testing.T) {
 		send(t, cl, s, f)
 	}
 	g := newGate("slow")
-	p := start(t, options(t, c, &fakeRunner{run: g.run}))
+	p := start(t, optionsFor(t, c, d, &fakeRunner{run: g.run}))
 	out := read(t, c, outputs)
 	out.count(len(fast))
 	checkAnswers(t, fast, out.records, false)
 	eventually(t, "the commit of what is done beyond the slow key", func() bool {
-		return committed(t, cl)[0].Metadata != ""
+		return beyond(t, committed(t, cl)[0]) > 0
 	})
 	if at := committed(t, cl)[0].At; at != slow[0].Offset {
 		t.Errorf("committed offset is %d, want that of the first record without an answer, %d", at, slow[0].Offset)
@@ -68,7 +70,7 @@ func TestSlowKeyHoldsUpItselfOnly(t *testing.T) {
 	out.count(len(slow) + len(fast))
 	checkAnswers(t, append(slow, fast...), out.records, false)
 	p.stop()
-	if at := committed(t, cl)[0]; at.At != 200 || at.Metadata != "" {
+	if at := committed(t, cl)[0]; at.At != 200 || beyond(t, at) != 0 {
 		t.Errorf("committed %d, %q after a clean stop, want 200 and no metadata", at.At, at.Metadata)
 	}
 }
@@ -100,6 +102,10 @@ func TestLaterAnswerOfAKeyWaits(t *testing.T) {
 }
 
 func TestRestartContinuesWithoutLossAndRepeats(t *testing.T) {
+	each(t, testRestartContinuesWithoutLossAndRepeats)
+}
+
+func testRestartContinuesWithoutLossAndRepeats(t *testing.T, d Delivery) {
 	c := cluster(t, 4)
 	cl := client(t, c)
 	var sent []*kgo.Record
@@ -115,12 +121,12 @@ func TestRestartContinuesWithoutLossAndRepeats(t *testing.T) {
 	r := &fakeRunner{}
 	for range 4 {
 		more(300)
-		p := start(t, options(t, c, r))
+		p := start(t, optionsFor(t, c, d, r))
 		// Stopped somewhere in the middle.
 		out.count(len(sent) - 200)
 		p.stop()
 	}
-	start(t, options(t, c, r))
+	start(t, optionsFor(t, c, d, r))
 	checkAnswers(t, sent, out.count(len(sent)), false)
 	for rec, n := range r.started() {
 		if n != 1 {
@@ -129,13 +135,15 @@ func TestRestartContinuesWithoutLossAndRepeats(t *testing.T) {
 	}
 }
 
-func TestStopFinishesWhatRuns(t *testing.T) {
+func TestStopFinishesWhatRuns(t *testing.T) { each(t, testStopFinishesWhatRuns) }
+
+func testStopFinishesWhatRuns(t *testing.T, d Delivery) {
 	c := cluster(t, 1)
 	cl := client(t, c)
 	sent := []*kgo.Record{input("slow", "1")}
 	send(t, cl, sent...)
 	g := newGate("slow")
-	p := start(t, options(t, c, &fakeRunner{run: g.run}))
+	p := start(t, optionsFor(t, c, d, &fakeRunner{run: g.run}))
 	eventually(t, "the run", func() bool { return g.held.Load() == 1 })
 	p.cancel()
 	eventually(t, "the drain", func() bool { return contains32(p.Status().Reasons, "stopping") })
@@ -158,31 +166,35 @@ func contains32(reasons []string, want string) bool {
 	return false
 }
 
-func TestStopTimeoutAbandonsWhatRuns(t *testing.T) {
+func TestStopTimeoutAbandonsWhatRuns(t *testing.T) { each(t, testStopTimeoutAbandonsWhatRuns) }
+
+func testStopTimeoutAbandonsWhatRuns(t *testing.T, d Delivery) {
 	c := cluster(t, 1)
 	cl := client(t, c)
 	send(t, cl, input("slow", "1"), input("fast", "2"))
 	g := newGate("slow")
-	o := options(t, c, &fakeRunner{run: g.run})
+	o := optionsFor(t, c, d, &fakeRunner{run: g.run})
 	o.StopTimeout = 50 * time.Millisecond
 	p := start(t, o)
 	read(t, c, outputs).count(1)
 	eventually(t, "the run", func() bool { return g.held.Load() == 1 })
 	p.stop()
 	eventually(t, "the end of the run's context", func() bool { return g.abandoned.Load() == 1 })
-	if at := committed(t, cl)[0]; at.At != 0 || at.Metadata == "" {
+	if at := committed(t, cl)[0]; at.At != 0 || beyond(t, at) != 1 {
 		t.Errorf("committed %d, %q: want 0 and the second record in the metadata", at.At, at.Metadata)
 	}
 	// The next owner runs the abandoned one, and only that.
 	r := &fakeRunner{}
-	start(t, options(t, c, r))
+	start(t, optionsFor(t, c, d, r))
 	read(t, c, outputs).count(2)
 	if got := r.started(); len(got) != 1 || got["0/0"] != 1 {
 		t.Errorf("the next owner ran %v, want record 0/0 once", got)
 	}
 }
 
-func TestSecondMemberJoinsAndLeaves(t *testing.T) {
+func TestSecondMemberJoinsAndLeaves(t *testing.T) { each(t, testSecondMemberJoinsAndLeaves) }
+
+func testSecondMemberJoinsAndLeaves(t *testing.T, d Delivery) {
 	c := cluster(t, 6)
 	cl := client(t, c)
 	var sent []*kgo.Record
@@ -205,11 +217,11 @@ func TestSecondMemberJoinsAndLeaves(t *testing.T) {
 	slowly := func(_ context.Context, rec execution.Record, done func(execution.Outcome)) {
 		time.AfterFunc(time.Duration(rec.Offset%7)*time.Millisecond, func() { done(answerTo(rec)) })
 	}
-	first := start(t, options(t, c, &fakeRunner{run: slowly}))
+	first := start(t, optionsFor(t, c, d, &fakeRunner{run: slowly}))
 	out := read(t, c, outputs)
 	out.count(100)
 	for range 2 {
-		second := start(t, options(t, c, &fakeRunner{run: slowly}))
+		second := start(t, optionsFor(t, c, d, &fakeRunner{run: slowly}))
 		eventually(t, "both to own three partitions", func() bool {
 			return len(first.Status().Partitions) == 3 && len(second.Status().Partitions) == 3
 		})
@@ -233,6 +245,10 @@ func TestSecondMemberJoinsAndLeaves(t *testing.T) {
 }
 
 func TestRunsOnKeptPartitionsSurviveARebalance(t *testing.T) {
+	each(t, testRunsOnKeptPartitionsSurviveARebalance)
+}
+
+func testRunsOnKeptPartitionsSurviveARebalance(t *testing.T, d Delivery) {
 	c := cluster(t, 2)
 	cl := client(t, c)
 	// One slow record on each partition.
@@ -250,9 +266,9 @@ func TestRunsOnKeptPartitionsSurviveARebalance(t *testing.T) {
 			}
 		}()
 	}
-	first := start(t, options(t, c, r))
+	first := start(t, optionsFor(t, c, d, r))
 	eventually(t, "all runs", func() bool { return len(r.started()) == 4 })
-	second := start(t, options(t, c, r))
+	second := start(t, optionsFor(t, c, d, r))
 	eventually(t, "one partition each", func() bool {
 		return len(first.Status().Partitions) == 1 && len(second.Status().Partitions) == 1
 	})
@@ -308,7 +324,9 @@ func failProduce(c *kfake.Cluster, topic string, n int, code *kerr.Error) *atomi
 	return &failed
 }
 
-func TestProduceErrors(t *testing.T) {
+func TestProduceErrors(t *testing.T) { each(t, testProduceErrors) }
+
+func testProduceErrors(t *testing.T, d Delivery) {
 	for _, tt := range []struct {
 		name string
 		code *kerr.Error
@@ -334,7 +352,7 @@ func TestProduceErrors(t *testing.T) {
 				}
 				return nil, nil, false
 			})
-			start(t, options(t, c, &fakeRunner{}))
+			start(t, optionsFor(t, c, d, &fakeRunner{}))
 			checkAnswers(t, sent, read(t, c, outputs).count(len(sent)), false)
 			if failed.Load() != 3 {
 				t.Errorf("%d produce requests failed, want 3", failed.Load())

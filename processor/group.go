@@ -26,7 +26,7 @@ const (
 // assigned is called when the group gave this member partitions: before their
 // offsets are fetched, and while nothing is polled. After a partial revocation
 // it is called with none.
-func (p *Processor) assigned(_ context.Context, client *kgo.Client, added map[string][]int32) {
+func (p *Processor) assigned(ctx context.Context, client *kgo.Client, added map[string][]int32) {
 	member, generation := client.GroupMetadata()
 	p.membership.set(func(m *membership) { m.joined, m.member, m.generation = true, member, generation })
 	numbers := added[p.input]
@@ -35,6 +35,9 @@ func (p *Processor) assigned(_ context.Context, client *kgo.Client, added map[st
 		return
 	}
 	p.metrics.rebalances.Inc()
+	if p.opts.Delivery == ExactlyOnce {
+		p.reap(ctx, client, numbers)
+	}
 	p.turn(func() { p.core.assign(p.runs, numbers) })
 }
 
@@ -73,6 +76,7 @@ func (p *Processor) lost(_ context.Context, _ *kgo.Client, gone map[string][]int
 	p.metrics.rebalances.Inc()
 	p.log.Warn("partitions lost", "group", p.opts.Group, "partitions", numbers)
 	p.turn(func() { p.core.kill(numbers) })
+	p.core.cutCycle()
 }
 
 // turn ends the goka session, changes what is ours, and begins a session with

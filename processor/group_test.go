@@ -152,11 +152,13 @@ func (l *link) set(cut bool) {
 	l.conns = nil
 }
 
-func TestBrokerAwayAndBack(t *testing.T) {
+func TestBrokerAwayAndBack(t *testing.T) { each(t, testBrokerAwayAndBack) }
+
+func testBrokerAwayAndBack(t *testing.T, d Delivery) {
 	c := cluster(t, 2)
 	cl := client(t, c)
 	var l link
-	o := options(t, c, &fakeRunner{})
+	o := optionsFor(t, c, d, &fakeRunner{})
 	o.ClientOptions = []kgo.Opt{kgo.Dialer(l.dial), kgo.RetryBackoffFn(func(int) time.Duration { return 50 * time.Millisecond })}
 	p := start(t, o)
 	out := read(t, c, outputs)
@@ -205,10 +207,12 @@ func TestNoBrokerAtStart(t *testing.T) {
 	p.stop()
 }
 
-func TestStopWithoutBroker(t *testing.T) {
+func TestStopWithoutBroker(t *testing.T) { each(t, testStopWithoutBroker) }
+
+func testStopWithoutBroker(t *testing.T, d Delivery) {
 	c := cluster(t, 1)
 	var l link
-	o := options(t, c, &fakeRunner{})
+	o := optionsFor(t, c, d, &fakeRunner{})
 	o.ClientOptions = []kgo.Opt{kgo.Dialer(l.dial)}
 	p := start(t, o)
 	eventually(t, "readiness", func() bool { return p.Status().Ready })

@@ -23,6 +23,10 @@ type Processor struct {
 	input  string
 	output string
 
+	// incarnation names this start of the process; transactionalID is made of it.
+	incarnation     string
+	transactionalID string
+
 	core       *core
 	metrics    *metrics
 	membership membership
@@ -69,6 +73,8 @@ func New(opts Options) (*Processor, error) {
 		bridge: carrier.NewBridge(opts.Logger),
 		fail:   func(error) {},
 	}
+	p.incarnation = newIncarnation()
+	p.transactionalID = p.opts.Group + "/" + p.incarnation
 	p.maxBytes.Store(defaultMaxBytes)
 	m, err := newMetrics(opts.Registerer, newCollector(p.core, p.input))
 	if err != nil {
@@ -130,12 +136,22 @@ func (p *Processor) Run(ctx context.Context) error {
 		}
 		return err
 	}
+	c := &committer{Processor: p}
+	defer c.closeTransactions()
+	if p.opts.Delivery == ExactlyOnce {
+		if err := c.prove(run); err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			return err
+		}
+	}
 	if err := p.openConsumer(); err != nil {
 		return err
 	}
 	var background sync.WaitGroup
 	background.Go(func() { p.runGoka(hard) })
-	background.Go(func() { (&committer{Processor: p}).run(hard) })
+	background.Go(func() { c.run(hard) })
 	p.poll(run)
 	err := context.Cause(run)
 	if ctx.Err() != nil {

@@ -25,13 +25,15 @@ func decoding(_ context.Context, rec execution.Record, done func(execution.Outco
 	done(answerTo(rec))
 }
 
-func TestDeadLetters(t *testing.T) {
+func TestDeadLetters(t *testing.T) { each(t, testDeadLetters) }
+
+func testDeadLetters(t *testing.T, d Delivery) {
 	c := cluster(t, 1)
 	cl := client(t, c)
 	poison := input("plan", "poison \x00\xff")
 	poison.Headers = []kgo.RecordHeader{{Key: "trace", Value: []byte("t1")}}
 	send(t, cl, input("plan", "1"), poison, input("plan", "2"))
-	o := options(t, c, &fakeRunner{run: decoding})
+	o := optionsFor(t, c, d, &fakeRunner{run: decoding})
 	o.DeadLetterTopic = letters
 	p := start(t, o)
 	got := read(t, c, outputs).count(3)
@@ -66,7 +68,9 @@ func TestDeadLetters(t *testing.T) {
 	}
 }
 
-func TestForeignAndEmptyRecords(t *testing.T) {
+func TestForeignAndEmptyRecords(t *testing.T) { each(t, testForeignAndEmptyRecords) }
+
+func testForeignAndEmptyRecords(t *testing.T, d Delivery) {
 	c := cluster(t, 1)
 	cl := client(t, c)
 	tombstone := &kgo.Record{Topic: inputs, Key: []byte("plan")}
@@ -75,7 +79,7 @@ func TestForeignAndEmptyRecords(t *testing.T) {
 		input("plan", "1"), input("foreign", "2"), tombstone, input("plan", ""), keyless,
 		input("plan", "poison"), input("plan", "3"), input("foreign", "4"))
 	r := &fakeRunner{run: decoding}
-	p := start(t, options(t, c, r))
+	p := start(t, optionsFor(t, c, d, r))
 	got := read(t, c, outputs).count(3)
 	for i, want := range []string{"OK 0/0 1", "FAILED 0/5", "OK 0/6 3"} {
 		if string(got[i].Value) != want {
@@ -93,7 +97,9 @@ func TestForeignAndEmptyRecords(t *testing.T) {
 	}
 }
 
-func TestTooLarge(t *testing.T) {
+func TestTooLarge(t *testing.T) { each(t, testTooLarge) }
+
+func testTooLarge(t *testing.T, d Delivery) {
 	c := cluster(t, 1)
 	cl := client(t, c)
 	if err := c.DeleteTopic(outputs); err != nil {
@@ -110,7 +116,7 @@ func TestTooLarge(t *testing.T) {
 		}
 		done(answerTo(rec))
 	}}
-	p := start(t, options(t, c, r))
+	p := start(t, optionsFor(t, c, d, r))
 	got := read(t, c, outputs).count(3)
 	for i, want := range []string{"OK 0/0 1", "FAILED 0/1 Execution of 30000 bytes exceeds the ", "OK 0/2 2"} {
 		if !strings.HasPrefix(string(got[i].Value), want) {
@@ -123,7 +129,9 @@ func TestTooLarge(t *testing.T) {
 	eventually(t, "the commit", func() bool { return committed(t, cl)[0].At == 3 })
 }
 
-func TestKeyThatLeavesNoRoom(t *testing.T) {
+func TestKeyThatLeavesNoRoom(t *testing.T) { each(t, testKeyThatLeavesNoRoom) }
+
+func testKeyThatLeavesNoRoom(t *testing.T, d Delivery) {
 	c := cluster(t, 1)
 	cl := client(t, c)
 	if err := c.DeleteTopic(outputs); err != nil {
@@ -133,7 +141,7 @@ func TestKeyThatLeavesNoRoom(t *testing.T) {
 		t.Fatal(err)
 	}
 	send(t, cl, input(strings.Repeat("k", 3000), "1"), input("plan", "2"))
-	start(t, options(t, c, &fakeRunner{}))
+	start(t, optionsFor(t, c, d, &fakeRunner{}))
 	if got := read(t, c, outputs).count(1); string(got[0].Value) != "OK 0/1 2" {
 		t.Errorf("answer is %q, want that to the second record", got[0].Value)
 	}
