@@ -17,6 +17,12 @@ import (
 // runner that does nothing. An operation is one record; the process's CPU time,
 // that of the broker in it included, is given for each.
 func BenchmarkThroughput(b *testing.B) {
+	for _, d := range []Delivery{AtLeastOnce, ExactlyOnce} {
+		b.Run(string(d), func(b *testing.B) { benchmarkThroughput(b, d) })
+	}
+}
+
+func benchmarkThroughput(b *testing.B, d Delivery) {
 	c := cluster(b, 8)
 	cl := client(b, c, kgo.MaxBufferedRecords(100_000))
 	value := strings.Repeat("v", 500)
@@ -29,7 +35,7 @@ func BenchmarkThroughput(b *testing.B) {
 		}
 	}
 	send(b, cl, sent...)
-	o := options(b, c, &silentRunner{})
+	o := optionsFor(b, c, d, &silentRunner{})
 	b.ReportAllocs()
 	b.ResetTimer()
 	before := cpu(b)
