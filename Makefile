@@ -1,6 +1,7 @@
 # make alone prints the targets.
 
 GO ?= go
+SCREENSHOTS ?= bin/screenshots
 LINT = $(GO) tool -modfile=tools/lint/go.mod golangci-lint
 BUF  = $(GO) tool -modfile=../tools/buf/go.mod buf
 
@@ -27,6 +28,10 @@ kafka: ## Start a real Apache Kafka on port 9092 (needs Java and Maven).
 .PHONY: test-kafka
 test-kafka: ## Run the end-to-end tests on a real Apache Kafka (needs Java and Maven).
 	STARPLAN_E2E_BROKER=kafka $(GO) test -race -count=1 -timeout=10m -v ./internal/e2e ./internal/kafkatest
+
+.PHONY: test-browser
+test-browser: ## Run the status page in a real browser (needs Chromium); screenshots in SCREENSHOTS.
+	STARPLAN_SCREENSHOTS=$(abspath $(SCREENSHOTS)) $(GO) test -race -count=1 -timeout=3m -tags=browser ./internal/statuspage/browser
 
 .PHONY: lint
 lint: ## Check style, generated code and formatting.

@@ -77,12 +77,22 @@ func Samples() ([]Sample, error) { return Read(tree) }
 
 // Read gives the samples of a directory of plans, in order of plan and case.
 // Plans without any give none. A want file without its input is an error.
-func Read(fsys fs.FS) ([]Sample, error) {
-	inputs, err := fs.Glob(fsys, "*/*"+inputSuffix)
+func Read(fsys fs.FS) ([]Sample, error) { return read(fsys, "*") }
+
+// ReadPlan gives the samples of one plan of such a directory, like Read.
+func ReadPlan(fsys fs.FS, name string) ([]Sample, error) {
+	return read(fsys, globMeta.Replace(name))
+}
+
+// globMeta takes their meaning from the characters that patterns are made of.
+var globMeta = strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`)
+
+func read(fsys fs.FS, plans string) ([]Sample, error) {
+	inputs, err := fs.Glob(fsys, plans+"/*"+inputSuffix)
 	if err != nil {
 		return nil, fmt.Errorf("scripts: %w", err)
 	}
-	wants, err := fs.Glob(fsys, "*/*"+wantSuffix)
+	wants, err := fs.Glob(fsys, plans+"/*"+wantSuffix)
 	if err != nil {
 		return nil, fmt.Errorf("scripts: %w", err)
 	}

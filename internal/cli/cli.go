@@ -52,6 +52,7 @@ type app struct {
 	Exec   execCmd   `cmd:"" help:"Run a plan on PlanInput files."`
 	Check  checkCmd  `cmd:"" help:"Find mistakes in plans without running them on an input."`
 	Fmt    fmtCmd    `cmd:"" help:"Format plans."`
+	Test   testCmd   `cmd:"" help:"Run the tests of plans."`
 	Send   sendCmd   `cmd:"" help:"Put a PlanInput on the topic."`
 	Tail   tailCmd   `cmd:"" help:"Print executions as they come."`
 	Doctor doctorCmd `cmd:"" help:"Check sandbox, plans, broker, topics and group."`

@@ -22,9 +22,11 @@ type graph struct {
 	Now, Note string
 	// Label tells what can be seen to those who do not see it.
 	Label string
-	// Top and Bottom are the values at the edges.
+	// Top and Bottom are the values at the edges; an empty Bottom is 0.
 	Top, Bottom string
-	Lines       []line
+	// Curves: Now belongs to one of two curves and Note to the other.
+	Curves bool
+	Lines  []line
 	// Grid are heights of help lines.
 	Grid []string
 }
@@ -41,16 +43,16 @@ func graphs(g history.Graphs) []graph {
 	failed := sum(g.Failures)
 	rate := graph{
 		Name: "Rate", Now: formatRate(last(g.Rate)), Note: formatCount(g.Total.Executions) + " executions",
-		Top: formatRate(peak(g.Rate)), Bottom: "0", Lines: areaAndLine(g.Rate, "rate"),
+		Top: formatRate(peak(g.Rate)), Lines: areaAndLine(g.Rate, "rate"),
 	}
 	rate.Label = fmt.Sprintf("Rate of executions: now %s, at most %s", rate.Now, rate.Top)
 	failures := graph{
 		Name: "Failures", Now: percent(g.Total.Failures, g.Total.Executions), Note: formatCount(g.Total.Failures) + " failed",
-		Top: formatCount(peak(g.Failures)) + " in 5 s", Bottom: "0", Lines: []line{{Class: "bars bad", Path: bars(g.Failures)}},
+		Top: formatCount(peak(g.Failures)) + " in 5 s", Lines: []line{{Class: "bars bad", Path: bars(g.Failures)}},
 	}
 	failures.Label = fmt.Sprintf("Failures: %s of executions, %s in all, at most %s", failures.Now, formatCount(failed), failures.Top)
 	lag := graph{
-		Name: "Lag", Now: "unknown", Top: formatCount(peak(g.Lag)) + " records", Bottom: "0", Lines: areaAndLine(g.Lag, "lag"),
+		Name: "Lag", Now: "unknown", Top: formatCount(peak(g.Lag)) + " records", Lines: areaAndLine(g.Lag, "lag"),
 	}
 	if n := last(g.Lag); !math.IsNaN(n) {
 		lag.Now, lag.Note = formatCount(n)+" records", "oldest "+formatSeconds(last(g.Age))
@@ -67,7 +69,7 @@ func latency(g history.Graphs) graph {
 			low, high = math.Min(low, g.P50[i]), math.Max(high, g.P99[i])
 		}
 	}
-	l := graph{Name: "Duration", Now: "p50 " + formatSeconds(g.Total.P50), Note: "p99 " + formatSeconds(g.Total.P99), Label: "Duration of executions: none ended"}
+	l := graph{Name: "Duration", Now: "p50 " + formatSeconds(g.Total.P50), Note: "p99 " + formatSeconds(g.Total.P99), Curves: true, Label: "Duration of executions: none ended"}
 	if low > high {
 		return l
 	}

@@ -143,13 +143,15 @@ func (p *Page) region(name string, data any) rendered {
 // fact is a line of what is known of the service.
 type fact struct {
 	Name, Value string
-	// Bad marks what operators should see first.
-	Bad bool
+	// Bad marks what operators should see first, Wide what is long.
+	Bad, Wide bool
 }
 
 func newFacts(s State) []fact {
 	var facts []fact
-	add := func(name, value string, bad bool) { facts = append(facts, fact{name, value, bad}) }
+	add := func(name, value string, bad bool) {
+		facts = append(facts, fact{Name: name, Value: value, Bad: bad, Wide: len(value) > 40})
+	}
 	if st := s.Processor; st != nil {
 		client := func(c processor.ClientStatus) string { return strings.TrimSuffix(c.State+": "+c.Detail, ": ") }
 		add("Consumer", client(st.Consumer), st.Consumer.State == processor.StateDown)
@@ -164,7 +166,7 @@ func newFacts(s State) []fact {
 		add("Lag", formatCount(s.Lag.Records)+" records", false)
 	}
 	if ws := s.Workers; ws != nil {
-		add("Workers", fmt.Sprintf("%d, %d busy, %d slow; %s records wait", ws.Workers, ws.Busy, ws.Slow, formatCount(ws.Waiting)), false)
+		add("Workers", fmt.Sprintf("%d (%d busy, %d slow), %s records wait", ws.Workers, ws.Busy, ws.Slow, formatCount(ws.Waiting)), false)
 		add("Worker memory", fmt.Sprintf("%d MiB, largest %d MiB", ws.ResidentSum>>20, ws.ResidentMax>>20), false)
 		add("Worker restarts", restarts(ws.Restarts), false)
 		if ws.StartError != nil {
@@ -175,7 +177,11 @@ func newFacts(s State) []fact {
 		}
 	}
 	if sb := s.Sandbox; sb != nil {
-		add("Sandbox", sb.String(), false)
+		if sb.Complete() {
+			add("Sandbox", "complete: "+sb.String(), false)
+		} else {
+			add("Sandbox", "incomplete: "+sb.String(), true)
+		}
 		for _, missing := range sb.Missing {
 			add("Sandbox lacks", missing, true)
 		}

@@ -14,9 +14,9 @@ import (
 const maxText = 256 << 10
 
 // clean makes a text of unknown origin fit to be read: what is no UTF-8 becomes
-// U+FFFD, control characters become their pictures, and characters that are
-// invisible or change the direction of what follows are written as escapes.
-// Newlines and tabs stay. Far too long texts are cut.
+// U+FFFD, and control characters, and others that are invisible or change the
+// direction of what follows, are written as escapes. Newlines and tabs stay. Far
+// too long texts are cut.
 func clean(s string) string {
 	rest := 0
 	if len(s) > maxText {
@@ -35,12 +35,10 @@ func clean(s string) string {
 		switch {
 		case r == '\n', r == '\t':
 			b.WriteRune(r)
-		case r < ' ':
-			b.WriteRune(0x2400 + r)
-		case r == 0x7f:
-			b.WriteRune(0x2421)
+		case r < ' ', r == 0x7f:
+			fmt.Fprintf(&b, `\x%02x`, r)
 		case hidden(r):
-			fmt.Fprintf(&b, "\\u%04x", r)
+			fmt.Fprintf(&b, `\u%04x`, r)
 		default:
 			b.WriteRune(r)
 		}

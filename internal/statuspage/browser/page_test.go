@@ -1,0 +1,133 @@
+//go:build browser
+
+package browser_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/chromedp/chromedp"
+)
+
+const rowCount = "document.querySelectorAll('#rows tr').length"
+
+// TestPage goes through what an operator does.
+func TestPage(t *testing.T) {
+	r := startService(t)
+	b := startBrowser(t)
+	b.as(looks[0])
+	b.run(chromedp.Navigate(r.url))
+	b.wait("document.querySelector('#state .ok')")
+	b.wait("document.getElementById('live').innerText === 'Live'")
+	b.wantText("#none", "No execution has ended yet.")
+
+	t.Run("executions appear live", func(t *testing.T) {
+		b.t = t
+		b.eval("window.sameDocument = true", nil)
+		r.send(t, "route", 3, "")
+		b.wait(rowCount + " === 3")
+		r.send(t, "size_check", 2, "<script>alert(1)</script>")
+		b.wait(rowCount + " === 5")
+		b.wantText("#rows tr:first-child", "size_check", "failed", "plan", "fetch_order")
+		b.wantText("#rows tr:last-child", "route", "succeeded", "summarize, notify_orders")
+		b.wantText("#announce", "executions failed")
+		b.wait("window.sameDocument === true")
+		b.wait("document.getElementById('none').hidden")
+	})
+
+	t.Run("filters", func(t *testing.T) {
+		b.t = t
+		b.run(
+			chromedp.SetValue("#status", "failed", chromedp.ByQuery),
+			chromedp.Click(".filter button", chromedp.ByQuery),
+		)
+		b.wait("location.search.includes('status=failed') && " + rowCount + " === 2")
+		r.send(t, "route", 1, "")
+		r.send(t, "size_check", 1, "")
+		b.wait(rowCount + " === 3")
+		b.wait("[...document.querySelectorAll('#rows tr')].every((row) => row.className === 'failed')")
+		b.run(
+			chromedp.SetValue("#status", "", chromedp.ByQuery),
+			chromedp.SetValue("#plan", "route", chromedp.ByQuery),
+			chromedp.Click(".filter button", chromedp.ByQuery),
+		)
+		b.wait("location.search.includes('plan=route') && " + rowCount + " === 4")
+		b.wait("document.querySelector('#graphs-title').innerText.includes('route')")
+	})
+
+	t.Run("a failure opens with its source line", func(t *testing.T) {
+		b.t = t
+		b.run(chromedp.Navigate(r.url+"?status=failed"), chromedp.Click("#rows tr:last-child a", chromedp.ByQuery))
+		b.wait("document.querySelector('.excerpt mark')")
+		b.wantText(".excerpt mark", `return int(data.unpack("nothing"))`)
+		b.wantText("main", "size_check", "size_check.star:3:15", "Backtrace", "in size_of", "<script>alert(1)</script>")
+		// The caret stands below the column of the failing call.
+		var under string
+		b.eval("(() => { const [line, caret] = ['mark', '.caret'].map((s) => document.querySelector('.excerpt ' + s).textContent); return line.slice(caret.indexOf('^')); })()", &under)
+		if want := "(data"; under[:5] != want {
+			t.Errorf("the caret is below %q, want below %q", under, want)
+		}
+	})
+
+	t.Run("a reload error shows and goes away", func(t *testing.T) {
+		b.t = t
+		b.run(chromedp.Navigate(r.url))
+		b.wait("document.getElementById('live').innerText === 'Live'")
+		r.write(t, "route", unloadable)
+		b.run(chromedp.Click("form[action$=reload] button", chromedp.ByQuery))
+		b.wait("document.querySelector('.fault')")
+		b.wantText(".fault", "route.star:3:41: undefined: nmaes", "return PlanResult(next_task_names = nmaes)")
+		b.wantText("#plans", "serving last good version", "1 kept last good version")
+		b.screenshot("reload-error")
+		r.write(t, "route", route)
+		b.run(chromedp.Click("form[action$=reload] button", chromedp.ByQuery))
+		b.wait("!document.querySelector('.fault') && document.querySelector('.reload')")
+		b.wait("document.getElementById('live').innerText === 'Live'")
+	})
+
+	t.Run("pause", func(t *testing.T) {
+		b.t = t
+		b.run(chromedp.Click("#live", chromedp.ByQuery))
+		b.wait("document.getElementById('live').innerText === 'Paused'")
+		var before int
+		b.eval(rowCount, &before)
+		r.send(t, "route", 2, "")
+		b.run(chromedp.Click("#live", chromedp.ByQuery))
+		b.wait(fmt.Sprintf("%s === %d", rowCount, before+2))
+	})
+	b.t = t
+	b.quiet()
+}
+
+// TestLooks sees all pages in all looks.
+func TestLooks(t *testing.T) {
+	r := startService(t)
+	r.write(t, "bad_plan", unloadable)
+	b := startBrowser(t)
+	b.run(chromedp.Navigate(r.url))
+	b.wait("document.querySelector('#state .ok')")
+	b.run(chromedp.Click("form[action$=reload] button", chromedp.ByQuery))
+	b.wait("document.querySelector('.fault')")
+	r.send(t, "route", 12, "")
+	r.send(t, "size_check", 3, "")
+	r.send(t, "nobody_knows_this_plan", 1, "")
+	b.wait(rowCount + " === 16")
+	// The graphs show intervals of five seconds once they are over.
+	b.wait("!document.querySelector('#graphs .now').innerText.startsWith('0')")
+	for _, l := range looks {
+		b.as(l)
+		b.run(chromedp.Navigate(r.url))
+		b.wait("document.getElementById('live').innerText === 'Live'")
+		b.check(l.name)
+		b.screenshot("overview-" + l.name)
+		b.run(chromedp.Navigate(r.url+"?status=failed&plan=size_check"), chromedp.Click("#rows tr:last-child a", chromedp.ByQuery))
+		b.wait("document.querySelector('.excerpt')")
+		b.check(l.name + ", a failure")
+		b.screenshot("failure-" + l.name)
+		b.run(chromedp.Navigate(r.url+"?status=succeeded"), chromedp.Click("#rows tr:last-child a", chromedp.ByQuery))
+		b.wait("document.querySelector('#output-title')")
+		b.check(l.name + ", a success")
+		b.screenshot("success-" + l.name)
+	}
+	b.quiet()
+}
