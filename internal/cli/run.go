@@ -27,11 +27,11 @@ Examples:
 // Run runs the service until it is told to stop.
 func (c *runCmd) Run(ctx context.Context, p Process) error {
 	cfg, err := c.Flags.Resolve()
-	log, logErr := c.Flags.Log.Logger(p.Stderr)
+	log, level, logErr := c.Flags.Log.Logger(p.Stderr)
 	if err := errors.Join(err, logErr); err != nil {
 		return usageError{err}
 	}
-	err = service.Run(ctx, service.Options{Config: cfg, Reload: p.Reload, Logger: log})
+	err = service.Run(ctx, service.Options{Config: cfg, Reload: p.Reload, Logger: log, Level: level})
 	var wrong *service.ConfigError
 	if errors.As(err, &wrong) {
 		return usageError{err}

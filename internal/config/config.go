@@ -23,6 +23,7 @@ import (
 	units "github.com/docker/go-units"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"starplan/internal/httpserver"
 	"starplan/plan"
 	"starplan/processor"
 )
@@ -80,6 +81,8 @@ type Kafka struct {
 type HTTP struct {
 	Addr         string `name:"http-addr" env:"HTTP_ADDR" default:":8080" group:"HTTP and logs" placeholder:"ADDR" help:"Address of the status page, /metrics, /healthz, /readyz, /health and /-/reload (${default})."`
 	Hosts        string `name:"http-hosts" env:"HTTP_HOSTS" group:"HTTP and logs" placeholder:"NAME,…" help:"Names, beside localhost and the machine's own, under which browsers may use the status page."`
+	ConfigFile   string `name:"http-config-file" env:"HTTP_CONFIG_FILE" group:"HTTP and logs" placeholder:"FILE" help:"YAML file with TLS and passwords for the HTTP side, in the form of Prometheus' web configuration."`
+	DebugAddr    string `name:"debug-addr" env:"DEBUG_ADDR" group:"HTTP and logs" placeholder:"ADDR" help:"Loopback address of profiles (/debug/pprof/) and variables (/debug/vars), such as localhost:6060."`
 	ShowPayloads string `name:"show-payloads" env:"SHOW_PAYLOADS" default:"false" group:"HTTP and logs" placeholder:"BOOL" help:"Keep inputs and outputs of the last executions and show them on the status page (${default})."`
 }
 
@@ -115,6 +118,10 @@ type Config struct {
 	HTTPAddr string
 	// HTTPHosts are names under which browsers may use the status page.
 	HTTPHosts []string
+	// HTTPConfigFile names the web configuration of the HTTP side; empty for none.
+	HTTPConfigFile string
+	// DebugAddr is where profiles are served; empty for nowhere.
+	DebugAddr string
 	// ShowPayloads keeps inputs and outputs and shows them on the status page.
 	ShowPayloads bool
 }
@@ -157,6 +164,8 @@ func (f *Flags) Resolve() (Config, error) {
 		SessionTimeout: p.duration("KAFKA_SESSION_TIMEOUT", f.Kafka.SessionTimeout),
 		HTTPAddr:       p.addr("HTTP_ADDR", f.HTTP.Addr),
 		HTTPHosts:      names(f.HTTP.Hosts),
+		HTTPConfigFile: f.HTTP.ConfigFile,
+		DebugAddr:      p.debugAddr(f.HTTP.DebugAddr),
 		ShowPayloads:   p.bool("SHOW_PAYLOADS", f.HTTP.ShowPayloads),
 	}
 	p.plans(&c)
@@ -324,6 +333,15 @@ func (p *problems) brokers(list string) []string {
 func (p *problems) addr(name, text string) string {
 	if _, _, err := net.SplitHostPort(text); err != nil {
 		p.add(name, text, "HOST:PORT or :PORT")
+	}
+	return text
+}
+
+func (p *problems) debugAddr(text string) string {
+	if text != "" {
+		if err := httpserver.CheckDebugAddr(text); err != nil {
+			*p = append(*p, err)
+		}
 	}
 	return text
 }

@@ -99,13 +99,14 @@ func TestResolve(t *testing.T) {
 				"TENANT_ID": "acme", "PLAN_PATH": dir, "PLAN_TIMEOUT": "0.5", "PLAN_MAX_STEPS": "1000", "PLAN_MAX_MEMORY": "1GiB",
 				"PLAN_WORKERS": "3", "PLAN_WATCH": "true", "REQUIRE_SANDBOX": "1", "KAFKA_BOOTSTRAP_SERVERS": "a:1, b:2",
 				"KAFKA_GROUP_ID": "g", "KAFKA_START": "latest", "KAFKA_SESSION_TIMEOUT": "30s", "DEAD_LETTER_TOPIC": "auto",
-				"HTTP_ADDR": "127.0.0.1:0",
+				"HTTP_ADDR": "127.0.0.1:0", "HTTP_CONFIG_FILE": "web.yml", "DEBUG_ADDR": "[::1]:6060",
 			},
 			want: func(c *config.Config) {
 				c.Limits = plan.Limits{Timeout: 500 * time.Millisecond, MaxSteps: 1000, MaxMemory: 1 << 30}
 				c.Workers, c.Watch, c.RequireSandbox = 3, true, true
 				c.Brokers, c.GroupID, c.Start, c.SessionTimeout = []string{"a:1", "b:2"}, "g", processor.Latest(), 30*time.Second
 				c.DeadLetterTopic, c.HTTPAddr = "dlq-plan-inputs-acme", "127.0.0.1:0"
+				c.HTTPConfigFile, c.DebugAddr = "web.yml", "[::1]:6060"
 			},
 		},
 	} {
@@ -153,6 +154,7 @@ func TestMistakes(t *testing.T) {
 		{"session", map[string]string{"KAFKA_SESSION_TIMEOUT": "x"}, `KAFKA_SESSION_TIMEOUT: want seconds, or a duration such as 90s or 5m, above 0, got "x"`},
 		{"delivery", map[string]string{"DELIVERY": "never"}, `DELIVERY: want exactly-once or at-least-once, got "never"`},
 		{"dead letters", map[string]string{"DEAD_LETTER_TOPIC": "plan-inputs-dlq"}, `DEAD_LETTER_TOPIC: want a name that starts with neither plan-inputs- nor plan-executions-, which the platform subscribes to by pattern, got "plan-inputs-dlq"`},
+		{"debug address", map[string]string{"DEBUG_ADDR": ":6060"}, `DEBUG_ADDR: want localhost or a loopback address as host, got ":6060"`},
 		{"address", map[string]string{"HTTP_ADDR": "8080"}, `HTTP_ADDR: want HOST:PORT or :PORT, got "8080"`},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -6,7 +6,12 @@
 //	GET  /readyz     200 when records can be processed, else 503 with the reasons
 //	GET  /health     the state of service, consumer, producer and executor
 //	POST /-/reload   reads the plans again; the answer says what came of it
+//	PUT  /-/log-level?level=debug
+//	                 changes what is logged; GET shows it
 //	GET  /           the status page, and the JSON API below /api/
+//
+// TLS and passwords, where a file asks for them, are for all of these. Profiles are
+// served on an address of their own, see [StartDebug].
 //
 // /healthz is for liveness: restarting a process does not mend a broker.
 package httpserver
@@ -14,16 +19,15 @@ package httpserver
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
 	"strings"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/prometheus/exporter-toolkit/web"
 )
 
 // Component is the state of one part of the service.
@@ -59,59 +63,38 @@ type Options struct {
 	// Hosts are the names, beside localhost and the machine's own, under which
 	// browsers may reach the page.
 	Hosts []string
+	// ConfigFile names a file that says how the server is protected, by TLS and
+	// passwords; empty for neither. Its form is that of prometheus/exporter-toolkit,
+	// https://github.com/prometheus/exporter-toolkit/blob/master/docs/web-configuration.md.
+	// It is read again whenever it is needed.
+	ConfigFile string
+	// Level is what /-/log-level shows and changes; nil for no such endpoint.
+	Level *slog.LevelVar
 	// Logger may be nil.
 	Logger *slog.Logger
 }
 
-// Server is a listening HTTP server.
-type Server struct {
-	srv  *http.Server
-	addr string
-	log  *slog.Logger
-	done chan struct{}
-}
-
-// Start listens and serves until Close. The error names the address.
+// Start listens and serves until Close. The error names the setting that is wrong.
 func Start(opts Options) (*Server, error) {
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)
+	}
+	if err := web.Validate(opts.ConfigFile); err != nil {
+		return nil, fmt.Errorf("HTTP_CONFIG_FILE: %s: %w", opts.ConfigFile, err)
 	}
 	ln, err := net.Listen("tcp", opts.Addr)
 	if err != nil {
 		return nil, fmt.Errorf("HTTP_ADDR: %w", err)
 	}
-	s := &Server{
-		srv: &http.Server{
-			Handler:           opts.handler(),
-			ReadHeaderTimeout: 10 * time.Second,
-			IdleTimeout:       2 * time.Minute,
-			ErrorLog:          slog.NewLogLogger(opts.Logger.Handler(), slog.LevelDebug),
-		},
-		addr: ln.Addr().String(),
-		log:  opts.Logger,
-		done: make(chan struct{}),
-	}
-	go func() {
-		defer close(s.done)
-		if err := s.srv.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
-			s.log.Error("http server ended", "err", err)
+	s := newServer(ln, opts.handler(), opts.Logger)
+	s.serve(func() error {
+		if opts.ConfigFile == "" {
+			return s.srv.Serve(ln)
 		}
-	}()
+		return web.Serve(ln, s.srv, &web.FlagConfig{WebConfigFile: &opts.ConfigFile}, opts.Logger)
+	})
 	s.log.Info("http server listening", "addr", s.addr)
 	return s, nil
-}
-
-// Addr is where the server listens, as "host:port".
-func (s *Server) Addr() string { return s.addr }
-
-// Close ends the server: requests under way have until ctx ends.
-func (s *Server) Close(ctx context.Context) error {
-	err := s.srv.Shutdown(ctx)
-	if err != nil {
-		err = errors.Join(err, s.srv.Close())
-	}
-	<-s.done
-	return err
 }
 
 func (o Options) handler() http.Handler {
@@ -145,6 +128,10 @@ func (o Options) handler() http.Handler {
 		}
 		o.write(w, http.StatusOK, reloadAnswer{Plans: report})
 	})))
+	if o.Level != nil {
+		mux.HandleFunc("GET /-/log-level", o.level)
+		mux.Handle("PUT /-/log-level", o.hostGuard(http.HandlerFunc(o.level)))
+	}
 	if o.Page != nil {
 		for _, path := range []string{"/{$}", "/executions/", "/events", "/api/"} {
 			mux.Handle("GET "+path, o.hostGuard(o.Page))

@@ -56,6 +56,8 @@ type Options struct {
 	Listening func(addr string)
 	// Logger may be nil.
 	Logger *slog.Logger
+	// Level is the level of Logger, for the HTTP side to change; may be nil.
+	Level *slog.LevelVar
 }
 
 // Service is the running program.
@@ -64,6 +66,8 @@ type Service struct {
 	log  *slog.Logger
 	reg  *prometheus.Registry
 	http *httpserver.Server
+	// debug is nil unless the configuration asks for it.
+	debug *httpserver.Server
 	// history is what the status page shows of the past.
 	history *history.History
 	page    *statuspage.Page
@@ -90,11 +94,7 @@ func Run(ctx context.Context, opts Options) error {
 	s.history = history.New(history.Options{Payloads: opts.Config.ShowPayloads, Lag: s.lag})
 	s.page = s.newPage()
 	defer s.page.Close()
-	var err error
-	s.http, err = httpserver.Start(httpserver.Options{
-		Addr: opts.Config.HTTPAddr, Gatherer: s.reg, Logger: s.log,
-		NotReady: s.notReady, Health: s.health, Reload: s.reloadHTTP, Page: s.page, Hosts: opts.Config.HTTPHosts,
-	})
+	err := s.listen()
 	if err != nil {
 		return &ConfigError{err}
 	}
@@ -114,7 +114,7 @@ func Run(ctx context.Context, opts Options) error {
 		err = errors.Join(err, pool.Close(stop))
 	}
 	s.page.Close() // Its streams do not end by themselves.
-	return errors.Join(err, s.http.Close(stop))
+	return errors.Join(err, s.closeHTTP(stop))
 }
 
 func (s *Service) run(ctx context.Context) error {
