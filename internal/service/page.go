@@ -1,7 +1,7 @@
 package service
 
 import (
-	"github.com/prometheus/common/version"
+	"runtime/debug"
 
 	"starplan/internal/history"
 	"starplan/internal/statuspage"
@@ -11,9 +11,17 @@ import (
 // newPage makes the status page of the service.
 func (s *Service) newPage() *statuspage.Page {
 	return statuspage.New(statuspage.Options{
-		Tenant: s.opts.Config.TenantID, Version: version.Version, ShowPayloads: s.opts.Config.ShowPayloads,
+		Tenant: s.opts.Config.TenantID, Version: programVersion(), ShowPayloads: s.opts.Config.ShowPayloads,
 		History: s.history, State: s.state, Plans: s.details, LastReload: s.lastReload.Load, Logger: s.log,
 	})
+}
+
+// programVersion is that of the program; empty where it was built without one.
+func programVersion() string {
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "(devel)" {
+		return info.Main.Version
+	}
+	return ""
 }
 
 // state is what the status page tells of the service; parts are there as they start.
