@@ -56,6 +56,7 @@ type app struct {
 	Send   sendCmd   `cmd:"" help:"Put a PlanInput on the topic."`
 	Tail   tailCmd   `cmd:"" help:"Print executions as they come."`
 	Doctor doctorCmd `cmd:"" help:"Check sandbox, plans, broker, topics and group."`
+	Replay replayCmd `cmd:"" help:"Run a changed plan on recorded inputs and show what would differ."`
 
 	Version kong.VersionFlag `help:"Print the version and exit."`
 }

@@ -118,6 +118,43 @@ func TestSendAndTail(t *testing.T) {
 	}
 }
 
+func TestReplay(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	broker := startService(t)
+	where := []string{"--tenant-id=acme", "--kafka-bootstrap-servers=" + broker}
+	good := inputFile(t, `{"input_id": "good", "plan_name": "route"}`)
+	if code, stdout, stderr := command(ctx, append([]string{"send", "--wait=20s", good, good, good}, where...)...); code != 0 {
+		t.Fatalf("send = %d\n%s%s", code, stdout, stderr)
+	}
+	changed := filepath.Join(t.TempDir(), "route.star")
+	for _, test := range []struct {
+		name, next, format string
+		code               int
+		want               []string
+	}{
+		{"the same", "go", "text", 0, []string{"3 inputs of plan route\n3 executions would be the same\n0 would differ\n"}},
+		{"another task", "stay", "text", 1, []string{"3 would differ\n    3 in next_tasks\n", "  - SUCCEEDED; next: go\n  + SUCCEEDED; next: stay\n"}},
+		{"as JSON", "stay", "json", 1, []string{`"different": 3`, `"next_tasks": 3`, `"before": "SUCCEEDED; next: go"`}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			text := "def plan(plan_input):\n    return PlanResult(next_task_names = [\"" + test.next + "\"])\n"
+			if err := os.WriteFile(changed, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			code, stdout, stderr := command(ctx, append([]string{"replay", "--plan=" + changed, "--format=" + test.format}, where...)...)
+			if code != test.code || stderr != "" {
+				t.Errorf("replay = %d, want %d\n%s%s", code, test.code, stdout, stderr)
+			}
+			for _, want := range test.want {
+				if !strings.Contains(stdout, want) {
+					t.Errorf("replay printed\n%s\nwant %q", stdout, want)
+				}
+			}
+		})
+	}
+}
+
 func TestSendAndTailMistakes(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
