@@ -135,7 +135,7 @@ func TestWorkerInheritsNothing(t *testing.T) {
 	if want := "GOTRACEBACK=none"; out.Message != want {
 		t.Errorf("environment of a worker = %q, want %q", out.Message, want)
 	}
-	dir := fmt.Sprintf("/proc/%d/fd", pidOf(t, p, nil))
+	dir := fmt.Sprintf("/proc/%d/fd", pidOf(t, p))
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		t.Fatal(err)

@@ -23,6 +23,7 @@ import (
 // too, whose text is a directive to this process: see testProgram.
 func TestMain(m *testing.M) {
 	divert(testCompile)
+	beParent()
 	goleak.VerifyTestMain(m)
 }
 

@@ -322,7 +322,13 @@ func (p *Pool) oldest(now time.Time, quick bool) *job {
 	var best *job
 	for i := 0; i < len(p.active); i++ {
 		s := p.active[i]
-		if s.quick() != quick || s.held(now) || p.capped(s) {
+		if s.quick() != quick || p.capped(s) {
+			continue
+		}
+		if s.held(now) {
+			if s.inflight == 0 {
+				p.wakeBy(s.notBefore)
+			}
 			continue
 		}
 		j := p.head(s)

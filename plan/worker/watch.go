@@ -78,7 +78,7 @@ func (p *Pool) tick(now time.Time) (again time.Time, expired []*job) {
 			next.by(s.notBefore)
 		}
 	}
-	if len(p.active) > 0 && now.Before(p.startAfter) {
+	if now.Before(p.startAfter) {
 		next.by(p.startAfter)
 	}
 	p.refill(now)
