@@ -53,6 +53,7 @@ type app struct {
 	Check  checkCmd  `cmd:"" help:"Find mistakes in plans without running them on an input."`
 	Fmt    fmtCmd    `cmd:"" help:"Format plans."`
 	Test   testCmd   `cmd:"" help:"Run the tests of plans."`
+	New    newCmd    `cmd:"" help:"Begin a plan: its file, its tests and inputs."`
 	Send   sendCmd   `cmd:"" help:"Put a PlanInput on the topic."`
 	Tail   tailCmd   `cmd:"" help:"Print executions as they come."`
 	Doctor doctorCmd `cmd:"" help:"Check sandbox, plans, broker, topics and group."`
