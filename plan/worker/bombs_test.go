@@ -137,7 +137,7 @@ func TestBombs(t *testing.T) {
 	close(stop)
 	background.Wait()
 
-	good.check(t)
+	good.check(t, 150*time.Millisecond)
 	if raceEnabled {
 		return // Its memory is not that of a plan.
 	}
@@ -235,15 +235,20 @@ func (g *goodTraffic) run(stop <-chan struct{}) {
 	g.wg.Wait()
 }
 
-// check demands that all succeeded, and a p99 under 150 ms.
-func (g *goodTraffic) check(t *testing.T) {
+// check demands that all succeeded, 99 of 100 within limit. Where tests do not run
+// at their full length it grants three times as much: the machine may be compiling
+// something else, and a short run has few records to make up for one such moment.
+func (g *goodTraffic) check(t *testing.T, limit time.Duration) {
 	t.Helper()
 	for _, message := range g.fails {
 		t.Errorf("good record failed: %s", message)
 	}
+	if !long() {
+		limit *= 3
+	}
 	p99 := percentile(g.took, 99)
 	t.Logf("%d good records: p50 %v, p99 %v, max %v", len(g.took), percentile(g.took, 50), p99, percentile(g.took, 100))
-	if limit := 150 * time.Millisecond; p99 > limit && !raceEnabled {
+	if p99 > limit && !raceEnabled {
 		t.Errorf("p99 of good records = %v, want less than %v", p99, limit)
 	}
 }

@@ -243,11 +243,13 @@ func (c *child) step(t task) {
 			os.Exit(2)
 		}
 	}()
-	begin := time.Now()
 	p := t.plan
+	var loading time.Duration
 	if !p.compiled {
+		begin := time.Now()
 		p.program, p.err = c.compile(p.src, c.limits)
 		p.compiled = true
+		loading = time.Since(begin)
 	}
 	if t.check {
 		c.out.put(func(e *encoder) { e.checked(t.seq, asLoadError(p.err)) })
@@ -256,7 +258,7 @@ func (c *child) step(t task) {
 	var out execution.Outcome
 	if p.err != nil {
 		out = loadFailed(c.tenant, t.rec, p.err)
-		out.Duration = time.Since(begin)
+		out.Duration = loading
 	} else {
 		out = p.program.Run(c.tenant, t.rec)
 	}

@@ -225,10 +225,10 @@ func (p *Pool) retry(j *job, first reason, firstCause string, begun time.Time) {
 			return
 		}
 		p.mu.Lock()
-		list := p.settle(nil, j, out)
+		deliver := p.settle(j, &out)
 		p.mu.Unlock()
-		for _, d := range list {
-			d.job.done(d.out)
+		if deliver {
+			j.done(out)
 		}
 	case p.ctx.Err() != nil:
 	case ctx.Err() != nil:

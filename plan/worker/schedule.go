@@ -212,9 +212,13 @@ func (p *Pool) dispatch(now time.Time) {
 	if len(p.active) == 0 || p.closed {
 		return
 	}
-	c := p.census()
-	p.dispatchProbe(now, &c)
-	drain := p.dispatchOthers(now, &c)
+	drain := false
+	var c census
+	if slices.ContainsFunc(p.active, func(s *planState) bool { return !s.quick() }) {
+		c = p.census()
+		p.dispatchProbe(now, &c)
+		drain = p.dispatchOthers(now, &c)
+	}
 	for {
 		j := p.oldest(now, true)
 		if j == nil {
@@ -222,6 +226,7 @@ func (p *Pool) dispatch(now time.Time) {
 		}
 		w := p.roomiest(j, drain)
 		if w == nil {
+			c = p.census()
 			if c.idle == 0 {
 				if p.slotForQuick(c) {
 					p.startOne(now)
@@ -232,8 +237,6 @@ func (p *Pool) dispatch(now time.Time) {
 				return
 			}
 			w = p.idleWorker(j.plan)
-			c.idle--
-			c.quick++
 		}
 		p.send(w, j, now)
 	}

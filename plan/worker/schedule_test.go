@@ -19,7 +19,8 @@ import (
 	"starplan/plan/execution"
 )
 
-// long reports whether tests run at their full length.
+// long reports whether tests run at their full length, with the limits of latency
+// that a machine with nothing else to do must keep.
 func long() bool { return os.Getenv("STARPLAN_LONG") != "" }
 
 // A plan that burns long beside one that does not, in the same pool.
@@ -48,10 +49,7 @@ func TestSlowPlanHoldsUpItself(t *testing.T) {
 	waitFor(t, "the first slow record is answered", func() bool { return answered.Load() > 0 })
 	close(stop)
 	traffic.Wait()
-	good.check(t)
-	if p99 := percentile(good.took, 99); p99 > 100*time.Millisecond && !raceEnabled {
-		t.Errorf("p99 of the fast plan = %v, want less than 100ms", p99)
-	}
+	good.check(t, 100*time.Millisecond)
 	if most < 2 || most > maxSlowPlan {
 		t.Errorf("slow workers = %d, want 2 to %d", most, maxSlowPlan)
 	}

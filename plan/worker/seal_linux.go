@@ -166,7 +166,7 @@ func applyLandlock() (int, error) {
 		return 0, err
 	}
 	if fd, err := unix.Open("/", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err == nil {
-		unix.Close(fd)
+		_ = unix.Close(fd)
 		return 0, errNoEffect
 	}
 	return min(version, newestLandlock), nil

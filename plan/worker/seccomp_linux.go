@@ -76,7 +76,7 @@ func applySeccomp() error {
 		return fmt.Errorf("filter of arguments: %w", err)
 	}
 	if fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0); err == nil {
-		unix.Close(fd)
+		_ = unix.Close(fd)
 		return errNoEffect
 	} else if !errors.Is(err, unix.EPERM) {
 		return fmt.Errorf("socket: got %w, want it to be refused", err)

@@ -11,13 +11,8 @@ import (
 type event struct {
 	kind kind
 	seq  uint64
-	out  execution.Outcome
-}
-
-// delivery is an answer on its way to the one who waits for it.
-type delivery struct {
-	job *job
-	out execution.Outcome
+	out  execution.Outcome // Of an answer.
+	job  *job              // That is to be told of it; nil where nobody waits.
 }
 
 // adopt takes a process that is ready into the pool. The pool is locked.
@@ -133,7 +128,6 @@ func (p *Pool) handle(w *worker, events []event) error {
 	if len(events) == 0 {
 		return nil
 	}
-	deliveries := make([]delivery, 0, len(events)/2+1)
 	now := time.Now()
 	p.mu.Lock()
 	w.heard = now
@@ -150,7 +144,10 @@ func (p *Pool) handle(w *worker, events []event) error {
 			var e entry
 			if e, err = w.answered(ev.seq); err == nil {
 				p.finished(w, e.job.plan)
-				deliveries = p.settle(deliveries, e.job, ev.out)
+				if p.settle(e.job, &ev.out) {
+					ev.job = e.job
+					w.delivering = true
+				}
 			}
 		}
 		if err != nil {
@@ -162,11 +159,13 @@ func (p *Pool) handle(w *worker, events []event) error {
 		p.dispatch(now)
 		w.flush(false)
 	}
-	w.delivering = len(deliveries) > 0
+	delivering := w.delivering
 	p.mu.Unlock()
-	if w.delivering {
-		for i := range deliveries {
-			deliveries[i].job.done(deliveries[i].out)
+	if delivering {
+		for i := range events {
+			if ev := &events[i]; ev.job != nil {
+				ev.job.done(ev.out)
+			}
 		}
 		p.mu.Lock()
 		w.delivering = false
@@ -175,21 +174,22 @@ func (p *Pool) handle(w *worker, events []event) error {
 	return err
 }
 
-// settle takes an answer from a worker into the books. The first answer to a job
-// counts, later ones are the same. The pool is locked.
-func (p *Pool) settle(list []delivery, j *job, out execution.Outcome) []delivery {
+// settle takes an answer from a worker into the books, and reports whether it is
+// to be delivered. The first answer to a job counts, later ones are the same. The
+// pool is locked.
+func (p *Pool) settle(j *job, out *execution.Outcome) bool {
 	s := j.plan
 	s.observe(out.Duration)
 	p.sawQuick = p.sawQuick || s.quick()
 	if j.dead() {
-		return list
+		return false
 	}
 	j.answered = true
 	out.Digest = s.src.Digest
 	if out.Reason != execution.ReasonLoad {
 		out.Plan = s.src.Label()
 	}
-	return append(list, delivery{j, out})
+	return true
 }
 
 // finished notes that a worker's record is over. The pool is locked.
