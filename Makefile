@@ -25,6 +25,10 @@ test: ## Run all tests; they need only Go.
 kafka: ## Start a real Apache Kafka on port 9092 (needs Java and Maven).
 	$(GO) run ./internal/kafkatest/cmd/kafka --port 9092 --tenant dev
 
+.PHONY: test-differential
+test-differential: ## Compare plans in Python and in Starlark (needs python3 with venv and pip).
+	$(GO) test -tags differential -count=1 -timeout=5m ./internal/differential
+
 .PHONY: test-kafka
 test-kafka: ## Run the end-to-end tests on a real Apache Kafka (needs Java and Maven).
 	STARPLAN_E2E_BROKER=kafka $(GO) test -race -count=1 -timeout=10m -v ./internal/e2e ./internal/kafkatest

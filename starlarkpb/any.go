@@ -67,7 +67,11 @@ func anyIs(_ *starlark.Thread, m *Message, b *starlark.Builtin, args starlark.Tu
 		return nil, err
 	}
 	url, _ := anyParts(m.msg)
-	have := messageName(url)
+	// As in Python: a type URL without a slash claims nothing.
+	have := ""
+	if strings.Contains(url, "/") {
+		have = messageName(url)
+	}
 	switch v := v.(type) {
 	case starlark.String:
 		return starlark.Bool(have != "" && have == messageName(string(v))), nil
