@@ -137,7 +137,8 @@ func (e *entry) decode(payloads bool) {
 	rec, out := &e.rec, &e.out
 	x := &Execution{
 		Seq: e.seq, Ended: e.at, Topic: rec.Topic, Partition: rec.Partition, Offset: rec.Offset, Timestamp: rec.Timestamp,
-		Key: cut(string(rec.Key[:min(len(rec.Key), 4*maxName)]), maxName), ExecID: out.ExecID, Plan: out.Plan, Digest: out.Digest, Status: Succeeded, Reason: out.Reason,
+		Key: cut(string(rec.Key[:min(len(rec.Key), 4*maxName)]), maxName), ExecID: out.ExecID,
+		Plan: strings.ToValidUTF8(out.Plan, "\uFFFD"), Digest: out.Digest, Status: Succeeded, Reason: out.Reason,
 		Message: out.Message, PlanError: out.PlanError, Duration: out.Duration, Steps: out.Steps,
 		Position: cut(out.Position, maxName), Backtrace: cut(out.Backtrace, maxBacktrace),
 		InputSize: e.inputSize, OutputSize: e.outputSize,

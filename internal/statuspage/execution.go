@@ -23,7 +23,7 @@ func (p *Page) execution(w http.ResponseWriter, r *http.Request) {
 		p.html(w, http.StatusNotFound, "problem", problemData{p.frame("Not found", "../"), message})
 		return
 	}
-	data := executionData{frame: p.frame(x.Plan+" "+string(x.Status), "../"), Execution: x, ShowPayloads: p.opts.ShowPayloads}
+	data := executionData{frame: p.frame(short(x.Plan, 60)+" "+string(x.Status), "../"), Execution: x, ShowPayloads: p.opts.ShowPayloads}
 	if p.opts.ShowPayloads && payloads != nil {
 		data.Kept = true
 		data.Input = view(payloads.Input, new(planpb.PlanInput))

@@ -103,46 +103,40 @@ func y(part float64) string { return number(graphHeight - 1 - part*(graphHeight-
 // path draws a line through the values that there are. A value on its own is a
 // short dash, or it would not be seen.
 func path(values []float64, scale func(float64) float64) string {
-	var b strings.Builder
-	pen := false
-	for i, v := range values {
-		if math.IsNaN(v) {
-			pen = false
-			continue
-		}
-		if !pen {
-			fmt.Fprintf(&b, "M%d %sh1", i, y(scale(v)))
-		} else {
-			fmt.Fprintf(&b, "L%d %s", i+1, y(scale(v)))
-		}
-		pen = true
-	}
-	return b.String()
+	return draw(values, scale, func(int) string { return "" })
 }
 
 // area is path, closed to the ground.
 func area(values []float64, scale func(float64) float64) string {
+	return draw(values, scale, func(start int) string { return fmt.Sprintf("V%dH%dZ", graphHeight, start) })
+}
+
+// draw draws each run of values, and what end gives for its first index.
+func draw(values []float64, scale func(float64) float64, end func(start int) string) string {
 	var b strings.Builder
 	start := -1
-	end := func() {
-		if start >= 0 {
-			fmt.Fprintf(&b, "V%dH%dZ", graphHeight, start)
-		}
-		start = -1
-	}
+	heights := make([]string, len(values))
 	for i, v := range values {
-		if math.IsNaN(v) {
-			end()
-			continue
-		}
-		if start < 0 {
-			start = i
-			fmt.Fprintf(&b, "M%d %sh1", i, y(scale(v)))
-		} else {
-			fmt.Fprintf(&b, "L%d %s", i+1, y(scale(v)))
+		if !math.IsNaN(v) {
+			heights[i] = y(scale(v))
 		}
 	}
-	end()
+	for i, h := range heights {
+		over := i+1 == len(heights) || heights[i+1] == ""
+		switch {
+		case h == "":
+			continue
+		case start < 0:
+			start = i
+			fmt.Fprintf(&b, "M%d %sh1", i, h)
+		case over || h != heights[i-1] || h != heights[i+1]: // The middle of a level needs no point.
+			fmt.Fprintf(&b, "L%d %s", i+1, h)
+		}
+		if over {
+			b.WriteString(end(start))
+			start = -1
+		}
+	}
 	return b.String()
 }
 

@@ -60,7 +60,7 @@ type problemData struct {
 func (p *Page) names(chosen string) []string {
 	set := make(map[string]bool)
 	for _, d := range p.opts.Plans() {
-		set[d.Label()] = true
+		set[strings.ToValidUTF8(d.Label(), "\uFFFD")] = true
 	}
 	for _, x := range p.opts.History.Executions(history.Filter{}) {
 		set[x.Plan] = true

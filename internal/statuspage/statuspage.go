@@ -146,8 +146,8 @@ var pageCSS string
 var pageJS string
 
 var templates = template.Must(template.New("page").Funcs(template.FuncMap{
-	"clean": clean, "seconds": formatSeconds, "count": formatCount, "bytes": formatBytes,
-	"clock": formatClock, "stamp": formatStamp, "short": short, "percent": percent,
+	"clean": clean, "brief": brief, "seconds": formatSeconds, "count": formatCount, "bytes": formatBytes,
+	"clock": formatClock, "stamp": formatStamp, "percent": percent,
 	"caret": caret, "more": func(n int) string { return formatCount(n-3) + " more" },
 }).Parse(pageHTML))
 

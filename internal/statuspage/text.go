@@ -49,6 +49,9 @@ func clean(s string) string {
 	return b.String()
 }
 
+// brief is clean of the first so many characters.
+func brief(s string, limit int) string { return clean(short(s, limit)) }
+
 // plain reports that a text is printable ASCII, newlines and tabs.
 func plain(s string) bool {
 	for i := range len(s) {
