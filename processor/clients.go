@@ -26,7 +26,7 @@ const (
 func (p *Processor) common(c *contact) []kgo.Opt {
 	return append(append([]kgo.Opt(nil), p.opts.ClientOptions...),
 		kgo.SeedBrokers(p.opts.Brokers...),
-		kgo.WithLogger(carrier.KafkaLogger(p.log)),
+		kgo.WithLogger(carrier.KafkaLogger(p.faults)),
 		kgo.WithHooks(c),
 		kgo.DialTimeout(5*time.Second),
 		kgo.DisableClientMetrics(),
@@ -130,7 +130,7 @@ func (p *Processor) probe(ctx context.Context) error {
 			reason = "no broker answers: " + err.Error()
 		}
 		p.membership.set(func(m *membership) { m.waiting = reason })
-		p.log.Warn("waiting for kafka", "reason", reason, "brokers", p.opts.Brokers, "retry_in", wait)
+		p.faults.Warn("waiting for kafka", "reason", reason, "brokers", p.opts.Brokers, "retry_in", wait)
 		timer := time.NewTimer(wait)
 		select {
 		case <-timer.C:

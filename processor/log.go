@@ -29,8 +29,11 @@ func (p *Processor) logFailure(r *kgo.Record, o execution.Outcome) {
 		"plan", o.Plan, "exec_id", o.ExecID, "reason", string(o.Reason), "position", o.Position, "message", o.Message)...)
 }
 
+// faultKeys tell faults of the same message apart. Errors do not: many hold a port.
+var faultKeys = []string{"op", "text", "reason"}
+
 // kafkaError counts and logs an error in dealing with Kafka.
 func (p *Processor) kafkaError(op, msg string, err error, attrs ...any) {
 	p.metrics.kafkaErrors.WithLabelValues(op).Inc()
-	p.log.Warn(msg, append([]any{"op", op, "error", err}, attrs...)...) //nolint:sloglint // The few callers pass constants.
+	p.faults.Warn(msg, append([]any{"op", op, "error", err}, attrs...)...) //nolint:sloglint // The few callers pass constants.
 }

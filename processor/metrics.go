@@ -3,6 +3,7 @@ package processor
 import (
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -27,6 +28,9 @@ type metrics struct {
 	deadLetters *prometheus.CounterVec
 	rebalances  prometheus.Counter
 	kafkaErrors *prometheus.CounterVec
+
+	// exemplar is when one was last made, in nanoseconds of Unix time.
+	exemplar atomic.Int64
 
 	mu    sync.Mutex
 	plans map[string]bool // nil until SetPlans
@@ -56,13 +60,26 @@ func histogramOpts(name, help string, buckets []float64) prometheus.HistogramOpt
 
 var (
 	durationBuckets = []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300}
-	stepBuckets     = []float64{1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10}
 	delayBuckets    = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200}
 )
 
+// stepBuckets are powers of ten, and near the limit the parts of it that one wants
+// to be warned at: within a power of ten they cannot be told apart.
+func stepBuckets(limit uint64) []float64 {
+	if limit == 0 {
+		return prometheus.ExponentialBuckets(1e2, 10, 9)
+	}
+	half := 0.5 * float64(limit)
+	var buckets []float64
+	for b := 1e2; b < half; b *= 10 {
+		buckets = append(buckets, b)
+	}
+	return append(buckets, half, 0.8*float64(limit), float64(limit))
+}
+
 // newMetrics makes the metrics and registers them, and c with them, where reg is
-// not nil.
-func newMetrics(reg prometheus.Registerer, c prometheus.Collector) (*metrics, error) {
+// not nil. The limit of steps may be 0 for unknown.
+func newMetrics(reg prometheus.Registerer, c prometheus.Collector, stepLimit uint64) (*metrics, error) {
 	m := &metrics{
 		received:    counterVec("records_received_total", "Records delivered by the broker, redelivered ones included.", "topic"),
 		skipped:     counterVec("records_skipped_total", "Records left unanswered, by reason.", "reason"),
@@ -70,7 +87,7 @@ func newMetrics(reg prometheus.Registerer, c prometheus.Collector) (*metrics, er
 		failures:    counterVec("execution_failures_total", "Executions that FAILED, by plan and reason.", "plan", "reason"),
 		planErrors:  counterVec("plan_errors_total", "Executions that SUCCEEDED with an error message that the plan returned.", "plan"),
 		duration:    prometheus.NewHistogramVec(histogramOpts("execution_duration_seconds", "Time to decode, run and encode one execution.", durationBuckets), []string{"plan"}),
-		steps:       prometheus.NewHistogramVec(histogramOpts("execution_steps", "Starlark steps of one execution.", stepBuckets), []string{"plan"}),
+		steps:       prometheus.NewHistogramVec(histogramOpts("execution_steps", "Starlark steps of one execution.", stepBuckets(stepLimit)), []string{"plan"}),
 		delay:       prometheus.NewHistogram(histogramOpts("end_to_end_delay_seconds", "Time from an input record's timestamp to the broker's acknowledgement of its execution.", delayBuckets)),
 		deadLetters: counterVec("dead_letters_total", "Records put on the dead-letter topic, by reason.", "reason"),
 		rebalances:  counter("rebalances_total", "Changes of this member's assignment."),
@@ -144,12 +161,30 @@ func (m *metrics) label(plan string) string {
 func (m *metrics) ended(o execution.Outcome) {
 	plan := m.label(o.Plan)
 	m.executions.WithLabelValues(plan).Inc()
-	m.duration.WithLabelValues(plan).Observe(o.Duration.Seconds())
+	m.observeDuration(m.duration.WithLabelValues(plan), o)
 	m.steps.WithLabelValues(plan).Observe(float64(o.Steps))
 	if o.PlanError {
 		m.planErrors.WithLabelValues(plan).Inc()
 	}
 	m.failed(o)
+}
+
+// slow executions, and one every exemplarPause of the others, leave their exec_id as
+// an exemplar. To make one of each would cost more than all other metrics together.
+const (
+	slow          = 100 * time.Millisecond
+	exemplarPause = 100 * time.Millisecond
+)
+
+func (m *metrics) observeDuration(h prometheus.Observer, o execution.Outcome) {
+	seconds := o.Duration.Seconds()
+	last, now := m.exemplar.Load(), time.Now().UnixNano()
+	fresh := now-last > int64(exemplarPause) && m.exemplar.CompareAndSwap(last, now)
+	if eh, ok := h.(prometheus.ExemplarObserver); ok && o.ExecID != "" && (fresh || o.Duration >= slow) {
+		eh.ObserveWithExemplar(seconds, prometheus.Labels{"exec_id": o.ExecID})
+		return
+	}
+	h.Observe(seconds)
 }
 
 // failed counts an execution's failure, if it is one.

@@ -81,6 +81,9 @@ type Options struct {
 	// reached, a partition that holds its share is not fetched for the time being.
 	MaxAheadRecords int
 	MaxAheadBytes   int64
+	// StepLimit is the most steps that an execution may take; 0 for unknown. It is
+	// for the bounds of the histogram of steps only.
+	StepLimit uint64
 	// StopTimeout bounds how long Run waits for records in flight when its context
 	// ends; 0 means [DefaultStopTimeout], below 0 not to wait.
 	StopTimeout time.Duration

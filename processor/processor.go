@@ -13,13 +13,19 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"starplan/internal/carrier"
+	"starplan/internal/sloglimit"
 )
 
 // Processor answers the records of one tenant's input topic, as one member of a
 // consumer group. It runs once. Its methods are safe for concurrent use.
 type Processor struct {
-	opts   Options
-	log    *slog.Logger
+	opts Options
+	log  *slog.Logger
+	// faults is for what a broker that is away makes clients say over and over;
+	// faultLimit holds the most of it back.
+	faults     *slog.Logger
+	faultLimit *sloglimit.Handler
+
 	input  string
 	output string
 
@@ -73,10 +79,12 @@ func New(opts Options) (*Processor, error) {
 		bridge: carrier.NewBridge(opts.Logger),
 		fail:   func(error) {},
 	}
+	p.faultLimit = sloglimit.New(opts.Logger.Handler(), sloglimit.Options{Keys: faultKeys})
+	p.faults = slog.New(p.faultLimit)
 	p.incarnation = newIncarnation()
 	p.transactionalID = p.opts.Group + "/" + p.incarnation
 	p.maxBytes.Store(defaultMaxBytes)
-	m, err := newMetrics(opts.Registerer, newCollector(p.core, p.input))
+	m, err := newMetrics(opts.Registerer, newCollector(p.core, p.input), opts.StepLimit)
 	if err != nil {
 		return nil, fmt.Errorf("processor: metrics: %w", err)
 	}
@@ -118,6 +126,7 @@ func (p *Processor) Run(ctx context.Context) error {
 	if !p.started.CompareAndSwap(false, true) {
 		return errors.New("processor: Run: it has been run already")
 	}
+	defer p.faultLimit.Close()
 	run, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
 	p.fail = fail

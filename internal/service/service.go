@@ -138,7 +138,7 @@ func (s *Service) run(ctx context.Context) error {
 	proc, err := processor.New(processor.Options{
 		Brokers: c.Brokers, ClientOptions: c.Client, Tenant: c.TenantID, Group: c.GroupID, Serving: c.Serving(),
 		Start: c.Start, SessionTimeout: c.SessionTimeout, Delivery: c.Delivery,
-		DeadLetterTopic: c.DeadLetterTopic, Runner: &observed{plans, s.history, plans.Source}, Logger: s.log, Registerer: s.reg,
+		DeadLetterTopic: c.DeadLetterTopic, StepLimit: c.Limits.MaxSteps, Runner: &observed{plans, s.history, plans.Source}, Logger: s.log, Registerer: s.reg,
 	})
 	if err != nil {
 		return &ConfigError{err}

@@ -16,7 +16,8 @@
 //
 // Lines are of the same fault when level, message and the values of
 // [Options.Keys] are equal. The error is left out as a rule, because many hold a
-// port or an address that differs each time.
+// port or an address that differs each time. Lines below warning are no faults and
+// always pass.
 package sloglimit
 
 import (
@@ -116,7 +117,7 @@ func (h *Handler) WithGroup(name string) slog.Handler {
 
 // Handle implements [slog.Handler].
 func (h *Handler) Handle(ctx context.Context, r slog.Record) error {
-	if h.pass(r) {
+	if r.Level < slog.LevelWarn || h.pass(r) {
 		return h.next.Handle(ctx, r)
 	}
 	return nil

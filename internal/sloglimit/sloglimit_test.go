@@ -94,6 +94,8 @@ func TestFaultsApart(t *testing.T) {
 		log.Warn("failed", "op", "produce")
 		log.Error("failed", "op", "fetch")
 		log.Warn("other", "op", "fetch")
+		log.Info("no fault", "op", "fetch")
+		log.Info("no fault", "op", "fetch")
 		bound.Warn("failed")
 		bound.Warn("failed")
 		log.WithGroup("g").Warn("failed", "op", "grouped")
@@ -103,6 +105,8 @@ func TestFaultsApart(t *testing.T) {
 			`level=WARN msg=failed op=produce`,
 			`level=ERROR msg=failed op=fetch`,
 			`level=WARN msg=other op=fetch`,
+			`level=INFO msg="no fault" op=fetch`,
+			`level=INFO msg="no fault" op=fetch`,
 			`level=WARN msg=failed op=commit n=1`,
 			`level=WARN msg=failed g.op=grouped`,
 		)
