@@ -24,6 +24,10 @@ const (
 // (61 bytes for the batch, up to 40 for the record).
 const overhead = 128
 
+// letterOverhead is more than the headers of a dead letter take, the message of up
+// to 1,000 characters included.
+const letterOverhead = 5000
+
 // records gives what the answer to an entry puts on topics: a dead letter where
 // one is due, and the execution. It gives none where there is no way to answer,
 // because the record's key alone is larger than the output topic takes.
@@ -36,10 +40,15 @@ func (c *committer) records(e *entry) []*kgo.Record {
 		return nil
 	}
 	out := &kgo.Record{Topic: c.output, Key: t.record.Key, Value: t.outcome.Value}
-	if c.opts.DeadLetterTopic == "" || t.outcome.Reason != execution.ReasonDecode || t.letterDropped {
+	if !c.letterDue(t) {
 		return []*kgo.Record{out}
 	}
 	return []*kgo.Record{deadLetter(c.opts.DeadLetterTopic, t.record, t.outcome), out}
+}
+
+// letterDue reports whether a dead letter goes with the answer.
+func (c *committer) letterDue(t *task) bool {
+	return c.opts.DeadLetterTopic != "" && t.outcome.Reason == execution.ReasonDecode && !t.letterDropped
 }
 
 // excess reports whether an answer is larger than the output topic takes, as far

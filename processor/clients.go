@@ -41,7 +41,6 @@ func (p *Processor) producing() []kgo.Opt {
 	return append(p.common(&p.producerContact),
 		kgo.RequiredAcks(kgo.AllISRAcks()),
 		kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)), // murmur2, as Java and Python place keys
-		kgo.ProducerLinger(0),
 		kgo.ProducerBatchCompression(kgo.Lz4Compression(), kgo.NoCompression()),
 		kgo.ProducerBatchMaxBytesFn(func(string) int32 { return int32(p.maxRecord()) }),
 	)
@@ -51,7 +50,12 @@ func (p *Processor) producing() []kgo.Opt {
 // least once, emits answers. For exactly once the committer has another, which it
 // makes anew after each failure that leaves a transaction in doubt.
 func (p *Processor) openProducer() error {
-	client, err := kgo.NewClient(append(p.producing(), kgo.MetadataMinAge(250*time.Millisecond))...)
+	client, err := kgo.NewClient(append(p.producing(),
+		kgo.MetadataMinAge(250*time.Millisecond),
+		// The committer flushes; until then records of a partition gather in one batch.
+		kgo.ProducerLinger(time.Second),
+		kgo.MaxBufferedRecords(1<<20),
+	)...)
 	if err != nil {
 		return fmt.Errorf("processor: producer: %w", err)
 	}
@@ -104,6 +108,8 @@ func (p *Processor) closeConsumer() {
 		p.log.Warn("the group could not be left; it will miss this member after the session timeout", "error", err)
 	}
 	p.consumer.CloseAllowingRebalance()
+	// Close polls a last time, which would block the second leaving in it for ever.
+	p.consumer.AllowRebalance()
 	if err := p.bridge.End(ctx); err != nil {
 		p.log.Warn("goka session did not end", "error", err)
 	}

@@ -9,8 +9,11 @@ const (
 	// cyclePause is the least time from the end of one cycle to the begin of the
 	// next, in which answers gather to share produce requests and commits.
 	cyclePause = 5 * time.Millisecond
-	// cycleFull is the number of answers that cut the pause short.
-	cycleFull = 1000
+	// cycleFull is the number of answers that cut the pause short, though not below
+	// leastPause: a transaction that begins while the markers of the one before are
+	// still being written is held up for longer than that.
+	cycleFull  = 1000
+	leastPause = 2 * time.Millisecond
 	// idleCommit is how often offsets are committed that no answer moved: of
 	// skipped records, and after a commit that failed.
 	idleCommit = 200 * time.Millisecond
@@ -25,8 +28,16 @@ const (
 // done within a transaction; see transact.
 type committer struct {
 	*Processor
-	// left is what the last cycle could not emit.
-	left []*entry
+	// left is what the last cycle did not emit; troubled, that the broker is why.
+	left     []*entry
+	troubled bool
+	// refused counts the records of a cycle that were not acknowledged; the first
+	// of them went to refusedTopic and met refusedErr.
+	refused      int
+	refusedTopic string
+	refusedErr   error
+	// tooLarge: the broker refused a batch for its size.
+	tooLarge bool
 	// txn is the state of exactly-once delivery.
 	txn transactor
 }
@@ -45,7 +56,7 @@ func (c *committer) run(ctx context.Context) {
 		}
 		c.cycle(ctx)
 		pause := cyclePause
-		if len(c.left) > 0 {
+		if c.troubled {
 			pause = produceBackoff
 		}
 		c.rest(ctx, pause)
@@ -55,11 +66,16 @@ func (c *committer) run(ctx context.Context) {
 // rest pauses between cycles, shorter where many answers wait. A kick that it
 // takes is passed on.
 func (c *committer) rest(ctx context.Context, pause time.Duration) {
+	kicked := len(c.left) > 0
+	full := func() bool { return !c.troubled && len(c.left)+c.core.waiting() >= cycleFull }
+	least := time.NewTimer(leastPause)
+	defer least.Stop()
 	timer := time.NewTimer(pause)
 	defer timer.Stop()
-	kicked := len(c.left) > 0
-	for {
+	for rested := false; ; {
 		select {
+		case <-least.C:
+			rested = true
 		case <-timer.C:
 			if kicked {
 				c.core.wakeCommitter()
@@ -69,23 +85,25 @@ func (c *committer) rest(ctx context.Context, pause time.Duration) {
 			return
 		case <-c.core.kick:
 			kicked = true
-			if len(c.left) == 0 && c.core.waiting() >= cycleFull {
-				c.core.wakeCommitter()
-				return
-			}
+		}
+		if rested && kicked && full() {
+			c.core.wakeCommitter()
+			return
 		}
 	}
 }
 
 // cycle emits what was released and commits what has moved.
 func (c *committer) cycle(ctx context.Context) {
+	c.troubled = false
 	batch := c.core.take(c.left)
 	defer c.core.cycled()
 	if c.opts.Delivery == ExactlyOnce {
 		c.left = c.transact(ctx, batch)
+		c.troubled = len(c.left) > 0
 	} else {
-		emitted, failed := c.emit(ctx, batch)
-		c.left = failed
+		emitted, left := c.emit(ctx, batch)
+		c.left = left
 		c.finished(emitted)
 	}
 	c.commit(ctx)

@@ -82,8 +82,4 @@
 // [GroupMismatchError], and for an [AccessError]. A broker that is away, a topic
 // that is missing, a goka processor that ends: these are waited out or mended,
 // with a line in the log, a count in kafka_errors_total, and a reason in Status.
-//
-// Two of the choices above cost something on a topic whose max.message.bytes is
-// lowered while answers are on their way: an answer that the broker then refuses
-// is replaced and emitted after later ones of its key.
 package processor

@@ -44,6 +44,7 @@ func produce(ctx context.Context, client *kgo.Client, answers []answer) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
+		_ = client.Flush(ctx) // What it could not flush, its promises tell.
 		acks.Wait()
 	}()
 	select {
@@ -55,30 +56,59 @@ func produce(ctx context.Context, client *kgo.Client, answers []answer) {
 }
 
 // emit produces answers at least once. It returns the entries that are done with,
-// and in order those to try again.
-func (c *committer) emit(ctx context.Context, batch []*entry) (emitted, failed []*entry) {
+// and in order those to try again, or for the first time in the next cycle.
+//
+// It takes no more than fits into one record batch, so that what a partition gets
+// in one cycle is one batch. A batch is taken or refused as a whole: were there
+// two, the broker might refuse the first and take the second, and a key's answers
+// would be out of order for good.
+func (c *committer) emit(ctx context.Context, batch []*entry) (emitted, left []*entry) {
 	if len(batch) == 0 {
 		return nil, nil
 	}
+	n := c.fitting(batch)
+	rest := batch[n:]
+	batch = batch[:n]
 	answers := c.prepare(batch)
 	produce(ctx, c.producer, answers)
+	var failed []*entry
 	emitted = batch[:0]
 	for i := range answers {
 		a := &answers[i]
-		if c.acknowledged(ctx, a) {
+		if c.acknowledged(a, len(answers) == 1) {
 			emitted = append(emitted, a.entry)
 			c.countLetter(a)
 		} else {
 			failed = append(failed, a.entry)
 		}
 	}
-	return emitted, failed
+	c.reportRefused(ctx)
+	c.troubled = len(failed) > 0
+	return emitted, append(failed, rest...)
+}
+
+// fitting is the number of entries whose answers certainly fit into one record
+// batch, and at least one.
+func (c *committer) fitting(batch []*entry) int {
+	room := c.maxRecord()
+	for i, e := range batch {
+		t := &e.Data
+		room -= len(t.record.Key) + len(t.outcome.Value) + overhead
+		if c.letterDue(t) {
+			room -= size(t.record) + letterOverhead
+		}
+		if room < 0 && i > 0 {
+			return i
+		}
+	}
+	return len(batch)
 }
 
 // acknowledged looks at what became of one answer's records, and reports whether
-// nothing of it has to be tried again. What is too large for its topic is
-// replaced, or given up, on the spot.
-func (c *committer) acknowledged(ctx context.Context, a *answer) bool {
+// nothing of it has to be tried again. What is certainly too large for its topic
+// is replaced, or given up, on the spot: the broker refuses a batch as a whole, so
+// one of several records need not be what is too large in it.
+func (c *committer) acknowledged(a *answer, alone bool) bool {
 	ok := true
 	for j, err := range a.errs {
 		r := a.records[j]
@@ -91,13 +121,18 @@ func (c *committer) acknowledged(ctx context.Context, a *answer) bool {
 			ok = ok && c.opts.Delivery == AtLeastOnce // A transaction is begun anew without it.
 			c.kafkaError("dead_letter", "dead letter is larger than its topic takes; dropped", err, coordinates(a.entry.Data.record)...)
 		case errors.Is(err, kerr.MessageTooLarge):
-			c.replace(a.entry, len(r.Value))
 			ok = false
+			if alone {
+				c.replace(a.entry, len(r.Value))
+			} else {
+				c.tooLarge = true
+			}
 		default:
 			ok = false
-			if ctx.Err() == nil {
-				c.produceFailed(r.Topic, err)
+			if c.refused == 0 {
+				c.refusedTopic, c.refusedErr = r.Topic, err
 			}
+			c.refused++
 		}
 	}
 	return ok
@@ -112,11 +147,36 @@ func (c *committer) countLetter(a *answer) {
 	}
 }
 
-// produceFailed notes an error that franz-go did not retry, or not any more.
-func (c *committer) produceFailed(topic string, err error) {
-	if fatal(err) {
-		c.fail(newAccessError("produce to topic "+topic, err))
-		return
+// reportRefused reports, once a cycle, the records that franz-go did not get onto
+// their topics, or not any more.
+func (c *committer) reportRefused(ctx context.Context) {
+	if c.tooLarge && ctx.Err() == nil {
+		c.tooLarge = false
+		c.shrink(ctx)
 	}
-	c.kafkaError("produce", "produce failed; trying again", err, "topic", topic)
+	n := c.refused
+	c.refused = 0
+	switch {
+	case n == 0 || ctx.Err() != nil:
+	case fatal(c.refusedErr):
+		c.fail(newAccessError("produce to topic "+c.refusedTopic, c.refusedErr))
+	default:
+		c.kafkaError("produce", "produce failed; trying again", c.refusedErr, "topic", c.refusedTopic, "records", n)
+	}
+}
+
+// shrink learns anew what the output topic takes, after the broker has refused a
+// batch that should have fitted: the topic's max.message.bytes was lowered. Where
+// it does not say, half of what was assumed is tried. What alone exceeds that is
+// replaced when it is tried again.
+func (c *committer) shrink(ctx context.Context) {
+	before := c.maxRecord()
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	c.learnMaxBytes(ctx)
+	if c.maxRecord() >= before {
+		c.maxBytes.Store(int64(before / 2))
+	}
+	c.closeTransactions() // The client keeps the limit of its beginning.
+	c.log.Warn("the output topic takes less than it did", "topic", c.output, "max_message_bytes", c.maxRecord(), "before", before)
 }

@@ -135,6 +135,8 @@ type partitionStats struct {
 	number int32
 	label  string
 	lag    int64
+	// placed: it is known where the partition begins.
+	placed bool
 }
 
 // stats reads the books. Partitions come in order.
@@ -145,6 +147,7 @@ func (c *core) stats(now time.Time) stats {
 	for n, p := range c.parts {
 		ps := partitionStats{number: n, label: strconv.Itoa(int(n))}
 		if p.books != nil {
+			ps.placed = true
 			held, _ := p.books.Held()
 			s.inFlight += held
 			s.running += p.books.Running()

@@ -111,6 +111,19 @@ func (p *Processor) turn(change func()) {
 	p.bridge.Begin(s)
 }
 
+// unplaced gives our partitions that have no books and are not in offsets.
+func (c *core) unplaced(offsets map[int32]kgo.Offset) []int32 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var numbers []int32
+	for n, p := range c.parts {
+		if _, ok := offsets[n]; p.books == nil && !ok {
+			numbers = append(numbers, n)
+		}
+	}
+	return numbers
+}
+
 func (c *core) highWater(p *partition) int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -138,6 +151,11 @@ func (p *Processor) offsetsFetched(_ context.Context, _ *kgo.Client, resp *kmsg.
 // adjustOffsets gives new partitions their books, and says where to fetch: at the
 // committed offset, or where the options say that a new group begins.
 func (p *Processor) adjustOffsets(ctx context.Context, offsets map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
+	if forgotten := p.core.unplaced(offsets[p.input]); len(forgotten) > 0 {
+		// franz-go goes on without partitions whose offset the broker refused to
+		// tell, and does not ask again: nobody would read them. So join again.
+		return nil, fmt.Errorf("no offsets for partitions %v", forgotten)
+	}
 	var fresh []int32
 	for n := range offsets[p.input] {
 		if f, ok := p.fetched[n]; !ok || f.offset < 0 {

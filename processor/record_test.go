@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"starplan/plan/execution"
@@ -127,6 +129,57 @@ func testTooLarge(t *testing.T, d Delivery) {
 		t.Errorf("MaxExecutionBytes() = %d, want %d", got, want)
 	}
 	eventually(t, "the commit", func() bool { return committed(t, cl)[0].At == 3 })
+}
+
+// noise is bytes that do not compress.
+func noise(n int) []byte {
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = byte(rand.Uint32())
+	}
+	return b
+}
+
+func TestTopicThatTakesLessThanBefore(t *testing.T) { each(t, testTopicThatTakesLessThanBefore) }
+
+func testTopicThatTakesLessThanBefore(t *testing.T, d Delivery) {
+	c := cluster(t, 1)
+	cl := client(t, c)
+	r := &fakeRunner{run: func(_ context.Context, rec execution.Record, done func(execution.Outcome)) {
+		o := answerTo(rec)
+		switch {
+		case string(rec.Value) == "big":
+			o.Value = noise(6000)
+		case rec.Offset > 0:
+			o.Value = append(o.Value, noise(1000)...)
+		}
+		done(o)
+	}}
+	start(t, optionsFor(t, c, d, r))
+	out := read(t, c, outputs)
+	send(t, cl, input("plan", "first"))
+	out.count(1)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	limit := "5000"
+	if _, err := kadm.NewClient(cl).AlterTopicConfigs(ctx, []kadm.AlterConfig{{Name: "max.message.bytes", Value: &limit}}, outputs); err != nil {
+		t.Fatal(err)
+	}
+	var sent []*kgo.Record
+	for i := range 30 {
+		sent = append(sent, input("plan", fmt.Sprint(i)))
+	}
+	sent[20].Value = []byte("big")
+	send(t, cl, sent...)
+	for i, rec := range out.count(1 + len(sent))[1:] {
+		want := fmt.Sprintf("OK 0/%d ", i+1)
+		if i == 20 {
+			want = "FAILED 0/21 Execution of 6000 bytes exceeds the "
+		}
+		if !strings.HasPrefix(string(rec.Value), want) {
+			t.Errorf("answer %d is %.60q, want %q", i, rec.Value, want)
+		}
+	}
 }
 
 func TestKeyThatLeavesNoRoom(t *testing.T) { each(t, testKeyThatLeavesNoRoom) }

@@ -68,6 +68,7 @@ func (c *committer) closeTransactions() {
 func (c *committer) transactionalOptions() []kgo.Opt {
 	opts := append(c.producing(),
 		kgo.TransactionalID(c.transactionalID),
+		kgo.ProducerLinger(0),
 		kgo.TransactionTimeout(transactionTimeout),
 		// The markers of the transaction before may still be on their way. The
 		// client's own waits, of 20 ms and more, would be those of each cycle.
@@ -213,26 +214,20 @@ func (p *Processor) readBack(ctx context.Context, client *kgo.Client, number int
 	return commit{}, errors.New("offset fetch: empty answer")
 }
 
-// unstable is how long a partition that was just assigned may wait for its former
-// owner's transaction before that is looked into, and reapTimeout bounds the whole
-// affair: nothing is polled meanwhile.
-const (
-	unstable    = 100 * time.Millisecond
-	reapTimeout = 500 * time.Millisecond
-)
+// reapTimeout bounds what a new assignment costs in which something hangs: nothing
+// is polled meanwhile.
+const reapTimeout = 500 * time.Millisecond
 
-// reap ends the transactions that dead members of the group left hanging. The
-// offsets in them are pending, and until the broker gives them up by itself, up
-// to 20 s later, the new owner would get no committed offset to begin with. It is
-// for partitions that were just assigned, in the group's callback.
+// reap ends the transactions that dead members of the group left hanging. Offsets
+// in them are pending: until the broker gives them up by itself, up to 20 s later,
+// the new owner would get no committed offset to begin with. Records in them stop
+// every read_committed reader of their partitions. It is for the group's callback
+// that brings new partitions, and waits until their offsets can be read.
 func (p *Processor) reap(ctx context.Context, client *kgo.Client, numbers []int32) {
 	ctx, cancel := context.WithTimeout(ctx, reapTimeout)
 	defer cancel()
-	admin := kadm.NewClient(client)
-	for began := time.Now(); !p.stable(ctx, client, numbers); {
-		if time.Since(began) > unstable {
-			p.fenceDead(ctx, admin, client)
-		}
+	p.fenceDead(ctx, kadm.NewClient(client), client)
+	for !p.stable(ctx, client, numbers) {
 		timer := time.NewTimer(10 * time.Millisecond)
 		select {
 		case <-timer.C:

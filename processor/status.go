@@ -149,8 +149,12 @@ func (p *Processor) Status() Status {
 		Producer: p.producerContact.status(now, 1<<62),
 		InFlight: st.inFlight,
 	}
+	unplaced := 0
 	for _, ps := range st.partitions {
 		s.Partitions = append(s.Partitions, ps.number)
+		if !ps.placed {
+			unplaced++
+		}
 	}
 	m := &p.membership
 	m.mu.Lock()
@@ -171,6 +175,10 @@ func (p *Processor) Status() Status {
 	}
 	if m.goka != "" {
 		why(m.goka)
+	}
+	if unplaced > 0 {
+		// A record that is produced now may still be passed over by a start at the end.
+		why(fmt.Sprintf("committed offsets of %d partitions are not known yet", unplaced))
 	}
 	if !m.joined && len(s.Reasons) == 0 {
 		why("group " + p.opts.Group + " is not joined yet")

@@ -70,7 +70,7 @@ func (c *committer) transact(ctx context.Context, batch []*entry) (left []*entry
 		return p.batch
 	}
 	if !c.fill(cycle, client, answers, p) {
-		c.abort(cycle, client)
+		c.abort(cycle)
 		return p.batch
 	}
 	// The outcome of this request must be known: see resolve.
@@ -94,8 +94,9 @@ func (c *committer) fill(ctx context.Context, client *kgo.Client, answers []answ
 	produce(ctx, client, answers)
 	ok := true
 	for i := range answers {
-		ok = c.acknowledged(ctx, &answers[i]) && ok
+		ok = c.acknowledged(&answers[i], len(answers) == 1) && ok
 	}
+	c.reportRefused(ctx)
 	if !ok {
 		return false
 	}
@@ -225,7 +226,11 @@ func (c *committer) offsets(ctx context.Context, client *kgo.Client, p proposal)
 
 // abort ends a transaction that must not be committed. Where that fails the
 // client is made anew, which ends the transaction as well.
-func (c *committer) abort(ctx context.Context, client *kgo.Client) {
+func (c *committer) abort(ctx context.Context) {
+	client := c.txn.client
+	if client == nil {
+		return
+	}
 	err := client.EndTransaction(ctx, kgo.TryAbort)
 	if err == nil {
 		_, _, err = client.ProducerID(ctx)

@@ -1,0 +1,127 @@
+package processor
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"starplan/plan/execution"
+)
+
+// troubles are errors that a broker may give to each request.
+var troubles = map[kmsg.Key][]*kerr.Error{
+	kmsg.Produce:         {kerr.NotEnoughReplicas, kerr.NotLeaderForPartition, kerr.InvalidRecord},
+	kmsg.TxnOffsetCommit: {kerr.CoordinatorLoadInProgress, kerr.IllegalGeneration, kerr.UnknownServerError, kerr.UnknownMemberID},
+	kmsg.EndTxn:          {kerr.UnknownServerError, kerr.NotCoordinator, kerr.ProducerFenced, kerr.InvalidProducerEpoch},
+	kmsg.InitProducerID:  {kerr.CoordinatorLoadInProgress, kerr.NotCoordinator},
+	kmsg.OffsetCommit:    {kerr.RebalanceInProgress, kerr.UnknownServerError, kerr.IllegalGeneration},
+	kmsg.OffsetFetch:     {kerr.CoordinatorLoadInProgress, kerr.UnknownServerError},
+	kmsg.Heartbeat:       {kerr.UnknownMemberID, kerr.RebalanceInProgress, kerr.IllegalGeneration},
+	kmsg.JoinGroup:       {kerr.CoordinatorLoadInProgress, kerr.UnknownServerError},
+	kmsg.SyncGroup:       {kerr.RebalanceInProgress, kerr.UnknownServerError},
+	kmsg.Fetch:           {kerr.NotLeaderForPartition, kerr.UnknownServerError},
+}
+
+// TestTrouble lets the broker answer one request in twenty with an error, of all
+// that a processor sends, while members come and go, and links break. Then what
+// is promised must hold.
+func TestTrouble(t *testing.T) { each(t, testTrouble) }
+
+func testTrouble(t *testing.T, d Delivery) {
+	c := cluster(t, 4)
+	cl := client(t, c)
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	rng := rand.New(rand.NewPCG(seed, 1))
+	var mu sync.Mutex
+	var faults []kfake.Fault
+	for key, errs := range troubles {
+		for _, err := range errs {
+			mine := func(kmsg.Request) bool {
+				mu.Lock()
+				defer mu.Unlock()
+				return rng.IntN(20*len(errs)) == 0
+			}
+			// Each is either for the whole request or for what is in it. The test's own
+			// producing is left alone.
+			for _, f := range []kfake.Fault{{TopLevel: true}, {Topic: outputs}, {Topic: inputs}} {
+				if key == kmsg.Produce && f.Topic == inputs {
+					continue
+				}
+				f.Keys, f.Err, f.Count, f.When = []kmsg.Key{key}, err, -1, mine
+				faults = append(faults, f)
+			}
+		}
+	}
+	var sent []*kgo.Record
+	out := read(t, c, outputs)
+	slowly := func(_ context.Context, rec execution.Record, done func(execution.Outcome)) {
+		time.AfterFunc(time.Duration(rec.Offset%13)*time.Millisecond, func() { done(answerTo(rec)) })
+	}
+	member := func(l *link) *running {
+		o := optionsFor(t, c, d, &fakeRunner{run: slowly})
+		o.SessionTimeout = time.Second
+		o.ClientOptions = []kgo.Opt{
+			kgo.Dialer(l.dial),
+			kgo.RequestRetries(2),
+			kgo.RetryBackoffFn(func(int) time.Duration { return 10 * time.Millisecond }),
+		}
+		return start(t, o)
+	}
+	more := func(n int) {
+		var batch []*kgo.Record
+		for range n {
+			batch = append(batch, input(fmt.Sprintf("plan-%d", len(sent)%11), fmt.Sprint(len(sent))))
+			sent = append(sent, batch[len(batch)-1])
+		}
+		send(t, cl, batch...)
+	}
+	var links [3]link
+	handle := c.Fault(faults...)
+	members := []*running{member(&links[0]), member(&links[1])}
+	for round := range 200 {
+		more(10)
+		seen := len(sent) - 100
+		out.until("some answers", func() bool { return len(out.records) >= seen })
+		switch round {
+		case 40:
+			links[0].set(true)
+		case 60:
+			links[0].set(false)
+		case 80:
+			members = append(members, member(&links[2]))
+		case 120:
+			members[1].cancel()
+		case 140:
+			links[2].set(true)
+			links[2].set(false)
+		}
+	}
+	hits := handle.Hits()
+	handle.Remove()
+	all := func() bool {
+		seen := make(map[string]bool)
+		for _, r := range out.records {
+			seen[string(r.Value)] = true
+		}
+		return len(seen) == len(sent)
+	}
+	out.until("all answers", all)
+	for _, m := range members {
+		m.stop()
+	}
+	checkAnswers(t, sent, out.records, d == AtLeastOnce)
+	wantCommitted(t, cl, len(sent))
+	t.Logf("%d errors, %d records, %d answers came again", hits, len(sent), len(out.records)-len(sent))
+	if hits < 20 {
+		t.Errorf("%d errors struck: the test shows little", hits)
+	}
+}
