@@ -1,0 +1,107 @@
+package service
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"starplan/internal/history"
+	"starplan/plan"
+	"starplan/plan/execution"
+	"starplan/processor"
+	"starplan/proto/planpb"
+)
+
+const failing = "def plan(plan_input):\n    fail(\"no such order\")\n"
+
+// catalog serves one plan.
+func catalog(t testing.TB, text string) (*plan.Catalog, string) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "route.star")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	plans, err := plan.Open(t.Context(), plan.Options{
+		Path: path, Names: []string{"route"}, Tenant: tenantUnderTest, Engine: plan.NewInProcess(tenantUnderTest, plan.Limits{MaxSteps: 1e6}),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(plans.Close)
+	return plans, path
+}
+
+const tenantUnderTest = "acme"
+
+func routeRecord(t testing.TB, offset int64) execution.Record {
+	t.Helper()
+	value, err := proto.Marshal(&planpb.PlanInput{PlanName: "route", GraphId: "orders", TaskExecutions: []*planpb.TaskExecution{{
+		Header: &planpb.ExecutionHeader{Name: "fetch", ExecId: "e-1"},
+	}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return execution.Record{Topic: "plan-inputs-acme", Offset: offset, Timestamp: time.UnixMilli(1), Key: []byte("route"), Value: value}
+}
+
+// run gives the answer of a runner.
+func run(t testing.TB, r processor.Runner, rec execution.Record) execution.Outcome {
+	answer := make(chan execution.Outcome, 1)
+	r.Start(t.Context(), rec, func(out execution.Outcome) { answer <- out })
+	return <-answer
+}
+
+func TestObserve(t *testing.T) {
+	plans, path := catalog(t, failing)
+	h := history.New(history.Options{})
+	o := &observed{plans, h, plans.Source}
+
+	// What is answered is noted, with the lines of the plan that ran.
+	out := run(t, o, routeRecord(t, 1))
+	x, _ := h.Find(out.ExecID)
+	if x == nil || x.Status != history.Failed || x.Source == nil || x.Source.Line != 2 || x.Parents[0].Name != "fetch" {
+		t.Fatalf("the history has %+v, want the failure with its source", x)
+	}
+
+	// A plan that was replaced meanwhile has other lines: better none than those.
+	late := &observed{slow{plans, func() {
+		if err := os.WriteFile(path, []byte("# Other lines.\n"+failing), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := plans.Reload(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}}, h, plans.Source}
+	out = run(t, late, routeRecord(t, 2))
+	if x, _ := h.Find(out.ExecID); x == nil || x.Source != nil || x.Position != "route.star:2:9" {
+		t.Errorf("the history has %+v, want a position without source", x)
+	}
+
+	// An answer that is withdrawn is shown as what took its place.
+	rec := routeRecord(t, 3)
+	run(t, o, rec)
+	out = o.Fail(rec, execution.ReasonTooLarge, "too large")
+	if x, _ := h.Find(out.ExecID); x == nil || x.Reason != execution.ReasonTooLarge || len(h.Executions(history.Filter{})) != 3 {
+		t.Errorf("the history has %+v, want it too large, and three executions", x)
+	}
+	if got := o.Accept([]byte("other")); got != execution.SkipForeign {
+		t.Errorf("Accept(other) = %q, want %q", got, execution.SkipForeign)
+	}
+}
+
+// slow is a runner that something happens in before it answers.
+type slow struct {
+	processor.Runner
+	before func()
+}
+
+func (s slow) Start(ctx context.Context, rec execution.Record, done func(execution.Outcome)) {
+	s.Runner.Start(ctx, rec, func(out execution.Outcome) {
+		s.before()
+		done(out)
+	})
+}
