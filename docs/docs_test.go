@@ -9,6 +9,7 @@
 //	<!-- test: fails="…" -->         it does not load, or FAILED, and the message matches
 //	<!-- test: input=two_step/x -->  the input is that of a sample in scripts/
 //	<!-- test: file=lib.star -->     it is a module that later blocks of the page load
+//	<!-- test: tests=x_test.star --> it is a test file of such modules; all its tests pass
 //
 // A block with lines "EXPRESSION  # => VALUE" need not define plan(): its lines
 // run inside one, and each such expression must equal the value. A block fenced
@@ -19,6 +20,7 @@ package docs_test
 import (
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -26,6 +28,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
@@ -34,6 +37,7 @@ import (
 
 	"starplan/internal/config"
 	"starplan/internal/pbjson"
+	"starplan/internal/plantest"
 	"starplan/plan"
 	"starplan/plan/execution"
 	"starplan/plan/worker"
@@ -96,6 +100,8 @@ type pageRunner struct {
 // run tests one block and reports whether there was anything to test.
 func (p *pageRunner) run(b block) bool {
 	switch {
+	case b.marks["tests"] != "":
+		p.t.Run(fmt.Sprint("line ", b.line), func(t *testing.T) { p.testFile(t, b) })
 	case b.lang == "starlark":
 		p.t.Run(fmt.Sprint("line ", b.line), func(t *testing.T) { p.starlark(t, b) })
 	case has(b.marks, "plan-input"):
@@ -128,7 +134,7 @@ func (p *pageRunner) starlark(t *testing.T, b block) {
 	}
 	if name := b.marks["file"]; name != "" {
 		p.files[name] = b.text
-		b.text = fmt.Sprintf("load(%q, %s)\ndef plan(plan_input):\n    return PlanResult()\n", name, firstGlobal(t, b))
+		b.text = fmt.Sprintf("load(%q, _f = %s)\ndef plan(plan_input):\n    return PlanResult()\n", name, firstGlobal(t, b))
 	} else if strings.Contains(b.text, "# =>") {
 		b.text = doctest(b.text)
 	} else if !strings.Contains(b.text, "def plan(") && !has(b.marks, "fails") {
@@ -156,6 +162,33 @@ func (p *pageRunner) starlark(t *testing.T, b block) {
 	}
 	if got, want := got.GetResult().GetErrorMessage(), b.marks["error"]; got != want {
 		t.Errorf("%v: error message is %q, want %q", b, got, want)
+	}
+}
+
+// testFile runs a test file beside the modules of the page.
+func (p *pageRunner) testFile(t *testing.T, b block) {
+	dir := t.TempDir()
+	name := b.marks["tests"]
+	files := maps.Clone(p.files)
+	files[name] = b.text
+	for file, text := range files {
+		if err := os.WriteFile(filepath.Join(dir, file), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	report, err := plantest.Run(t.Context(), plantest.Options{
+		Files:  []string{filepath.Join(dir, name)},
+		Limits: plan.Limits{MaxSteps: 1_000_000, Timeout: time.Minute},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := strings.Count(b.text, "\ndef test_"); report.Passed != want || report.Failed != 0 {
+		var text strings.Builder
+		if err := report.Write(&text, true); err != nil {
+			t.Fatal(err)
+		}
+		t.Errorf("%v: %d passed and %d failed, want %d passed:\n%s", b, report.Passed, report.Failed, want, text.String())
 	}
 }
 
