@@ -30,9 +30,32 @@ var troubles = map[kmsg.Key][]*kerr.Error{
 	kmsg.Fetch:           {kerr.NotLeaderForPartition, kerr.UnknownServerError},
 }
 
-// TestTrouble lets the broker answer one request in twenty with an error, of all
-// that a processor sends, while members come and go, and links break. Then what
-// is promised must hold.
+// trouble gives faults that strike one request in twenty of each kind, either as a
+// whole or in what it holds. The test's own producing is left alone.
+func trouble(rng *rand.Rand) []kfake.Fault {
+	var mu sync.Mutex
+	var faults []kfake.Fault
+	for key, errs := range troubles {
+		strikes := func(kmsg.Request) bool {
+			mu.Lock()
+			defer mu.Unlock()
+			return rng.IntN(20*len(errs)) == 0
+		}
+		for _, err := range errs {
+			for _, f := range []kfake.Fault{{TopLevel: true}, {Topic: outputs}, {Topic: inputs}} {
+				if key == kmsg.Produce && f.Topic == inputs {
+					continue
+				}
+				f.Keys, f.Err, f.Count, f.When = []kmsg.Key{key}, err, -1, strikes
+				faults = append(faults, f)
+			}
+		}
+	}
+	return faults
+}
+
+// TestTrouble gives the processor trouble with everything that it asks of the
+// broker, while members come and go, and links break. What is promised must hold.
 func TestTrouble(t *testing.T) { each(t, testTrouble) }
 
 func testTrouble(t *testing.T, d Delivery) {
@@ -40,27 +63,7 @@ func testTrouble(t *testing.T, d Delivery) {
 	cl := client(t, c)
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
-	rng := rand.New(rand.NewPCG(seed, 1))
-	var mu sync.Mutex
-	var faults []kfake.Fault
-	for key, errs := range troubles {
-		for _, err := range errs {
-			mine := func(kmsg.Request) bool {
-				mu.Lock()
-				defer mu.Unlock()
-				return rng.IntN(20*len(errs)) == 0
-			}
-			// Each is either for the whole request or for what is in it. The test's own
-			// producing is left alone.
-			for _, f := range []kfake.Fault{{TopLevel: true}, {Topic: outputs}, {Topic: inputs}} {
-				if key == kmsg.Produce && f.Topic == inputs {
-					continue
-				}
-				f.Keys, f.Err, f.Count, f.When = []kmsg.Key{key}, err, -1, mine
-				faults = append(faults, f)
-			}
-		}
-	}
+	faults := trouble(rand.New(rand.NewPCG(seed, 1)))
 	var sent []*kgo.Record
 	out := read(t, c, outputs)
 	slowly := func(_ context.Context, rec execution.Record, done func(execution.Outcome)) {

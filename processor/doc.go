@@ -15,7 +15,8 @@
 //	group        the callbacks of the consumer client: partitions come and go
 //
 // There are two clients. The consumer is the group's member and never produces;
-// the producer emits, and asks the administrative questions.
+// the producer emits, and asks the administrative questions. For exactly once the
+// committer emits with a third, which has a transactional id.
 //
 // # The life of a record
 //
@@ -38,11 +39,35 @@
 //
 // What the broker refuses is tried again, in front of everything that came after
 // it, for as long as the partition is ours. An execution that is too large is
-// replaced by one that says so.
+// replaced by one that says so; a record whose key alone is too large for the
+// output topic cannot be answered, which is logged and counted.
 //
 // A commit is the offset of the first record that is not done, and in its
 // metadata what is done beyond it. An offset never passes a record without an
 // answer; what was answered beyond it is not run again by the next owner.
+//
+// # Exactly once
+//
+// With [ExactlyOnce] the committer's cycle is a transaction: begin, produce, wait
+// for the acknowledgements, add the offsets in the name of the consumer, end. The
+// offsets are what the books would say if the batch were done; only when the
+// transaction is committed it is noted as done. A batch of nothing but offsets
+// goes by a plain commit.
+//
+// A transaction that cannot be committed is aborted, and the batch is replayed
+// from memory without the partitions that were lost meanwhile: nothing is run or
+// fetched again. Where the answer to the end of a transaction is lost, its outcome
+// is unknown: to replay blindly would repeat a batch, to drop it would lose one.
+// Then the client is made anew, which ends whatever hangs, and the committed
+// metadata is read back: each transaction wrote a nonce of its own there.
+//
+// What keeps two owners of a partition apart is the group's generation: an owner
+// of the past is refused by the coordinator. What a process leaves hanging that is
+// killed in the middle of a cycle, the next owner of its partitions ends (see
+// reap); it knows the dead by their client ids, which are their transactional ids.
+//
+// Readers must read committed records only. Others see what an aborted transaction
+// had, and so repeated answers, byte for byte the same.
 //
 // # The life of a rebalance
 //
@@ -67,14 +92,16 @@
 // anything else, so that it stays put.
 //
 // When partitions are lost, because the group did not hear from us for too long,
-// nothing can be committed any more and nothing is waited for. The next owner
-// answers again what was answered and not committed: at-least-once.
+// nothing can be committed any more and nothing is waited for. At least once, the
+// next owner answers again what was answered and not committed; exactly once,
+// there is no such thing.
 //
 // # Back-pressure
 //
 // The poll loop never blocks, since a blocked one would block the rebalance that
-// a blocked commit may be waiting for. Instead a partition that has run ahead as
-// far as it may is paused at the client (see flow).
+// a blocked commit may be waiting for, other than for a moment before it polls.
+// Where that moment makes no room, a partition that has run ahead by its share of
+// what the process may hold is paused at the client (see makeRoom).
 //
 // # What stops it
 //

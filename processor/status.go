@@ -97,8 +97,12 @@ func (c *contact) stop() {
 	c.stopped = true
 }
 
-// status says how the client stands at now. A broker that has been silent for
-// longer than patience counts as gone.
+// grace is how long a failure to reach one broker may stand beside the silence of
+// the others, before all count as gone.
+const grace = 2 * time.Second
+
+// status says how the client stands at now. Brokers that have been silent for
+// longer than patience count as gone.
 func (c *contact) status(now time.Time, patience time.Duration) ClientStatus {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -109,7 +113,7 @@ func (c *contact) status(now time.Time, patience time.Duration) ClientStatus {
 	switch {
 	case c.stopped:
 		s.State = StateStopped
-	case c.bad.After(c.good):
+	case c.bad.After(c.good) && (c.good.IsZero() || s.Age > grace):
 		s.State, s.Detail = StateDown, "broker cannot be reached: "+c.badErr.Error()
 	case c.good.IsZero():
 		s.State = StateStarting
