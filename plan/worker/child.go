@@ -67,6 +67,8 @@ type child struct {
 
 	plans map[uint64]*childPlan // Owned by the reading goroutine.
 
+	cpu time.Duration // When it was asked for; owned by the running goroutine.
+
 	mu    sync.Mutex
 	queue []task
 	wake  chan struct{} // Of capacity 1: the queue was empty and is not.
@@ -230,6 +232,7 @@ func (c *child) next() task {
 		c.mu.Unlock()
 		c.out.flush()
 		<-c.wake
+		c.cpu = processCPU()
 	}
 }
 
@@ -262,7 +265,23 @@ func (c *child) step(t task) {
 	} else {
 		out = p.program.Run(c.tenant, t.rec)
 	}
-	c.out.answer(t.seq, out)
+	c.out.answer(t.seq, out, c.work(out.Duration+loading))
+}
+
+// longRun is the duration from which on a run's processor time is measured. To ask
+// for it costs more than to run a small plan.
+const longRun = time.Millisecond
+
+// work bounds the processor time of a run that took d by the clock: it is no more
+// than what was used since it was asked for last, when the queue was empty or a run
+// had been long.
+func (c *child) work(d time.Duration) time.Duration {
+	if d < longRun {
+		return d
+	}
+	before := c.cpu
+	c.cpu = processCPU()
+	return max(0, min(d, c.cpu-before))
 }
 
 // loadFailed answers a record whose plan does not load.
@@ -322,9 +341,9 @@ func (o *outbox) begin(seq uint64) {
 	o.mu.Unlock()
 }
 
-func (o *outbox) answer(seq uint64, out execution.Outcome) {
+func (o *outbox) answer(seq uint64, out execution.Outcome, work time.Duration) {
 	o.mu.Lock()
-	o.enc.answer(seq, out)
+	o.enc.answer(seq, out, work)
 	o.held++
 	if o.held >= batch || len(o.enc.buf) >= flushSize {
 		o.write()

@@ -219,13 +219,13 @@ func (p *Pool) retry(j *job, first reason, firstCause string, begun time.Time) {
 	var dead *deathError
 	switch {
 	case err == nil:
-		_, out, err := decodeAnswer(reply)
+		_, out, work, err := decodeAnswer(reply)
 		if err != nil {
 			p.conclude(j, p.verdict(j, reasonProtocol, err.Error(), time.Since(begun)))
 			return
 		}
 		p.mu.Lock()
-		deliver := p.settle(j, &out)
+		deliver := p.settle(j, &out, work)
 		p.mu.Unlock()
 		if deliver {
 			j.done(out)

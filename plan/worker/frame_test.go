@@ -65,10 +65,10 @@ func TestAnswerFrame(t *testing.T) {
 		{Value: bytes.Repeat([]byte("x"), 1<<20), PlanError: true, Message: "reported"},
 	} {
 		var e encoder
-		e.answer(7, want)
-		seq, got, err := decodeAnswer(split(t, e.buf, kindAnswer))
-		if err != nil || seq != 7 {
-			t.Fatalf("decodeAnswer = %d, %v, want 7", seq, err)
+		e.answer(7, want, time.Second)
+		seq, got, work, err := decodeAnswer(split(t, e.buf, kindAnswer))
+		if err != nil || seq != 7 || work != time.Second {
+			t.Fatalf("decodeAnswer = %d, %v, %v, want 7, 1s", seq, work, err)
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("answer differs (-want +got):\n%s", diff)
@@ -83,8 +83,8 @@ func TestAnswerIsNotTrusted(t *testing.T) {
 		"negative duration": {Value: []byte("v"), Duration: -1},
 	} {
 		var e encoder
-		e.answer(1, out)
-		if _, _, err := decodeAnswer(split(t, e.buf, kindAnswer)); !errors.Is(err, errFrame) {
+		e.answer(1, out, 0)
+		if _, _, _, err := decodeAnswer(split(t, e.buf, kindAnswer)); !errors.Is(err, errFrame) {
 			t.Errorf("decodeAnswer(%s) = %v, want a malformed frame", name, err)
 		}
 	}
@@ -130,7 +130,7 @@ func TestSplitterTakesAnyChunks(t *testing.T) {
 	for i := range uint64(1000) {
 		e.number(kindBegin, i)
 	}
-	e.answer(1, execution.Outcome{Value: make([]byte, 3<<20)})
+	e.answer(1, execution.Outcome{Value: make([]byte, 3<<20)}, 0)
 	e.number(kindBegin, 1000)
 	for name, r := range map[string]io.Reader{
 		"whole":  bytes.NewReader(e.buf),
@@ -178,7 +178,7 @@ func FuzzFrames(f *testing.F) {
 	e.ready("v", Protections{})
 	e.load(1, &plan.Source{Name: "n", Files: map[string]string{"a": "b"}})
 	e.run(1, 1, true, execution.Record{Topic: "t", Key: []byte("k"), Value: []byte("v")})
-	e.answer(1, execution.Outcome{Value: []byte("v"), Prints: []string{"p"}})
+	e.answer(1, execution.Outcome{Value: []byte("v"), Prints: []string{"p"}}, 1)
 	e.checked(1, &plan.LoadError{Message: "m"})
 	e.number(kindBegin, 1)
 	f.Add(e.buf)
@@ -199,16 +199,16 @@ func FuzzFrames(f *testing.F) {
 				func(b []byte) error { _, _, err := decodeCheck(b); return err },
 				func(b []byte) error { _, _, err := decodeChecked(b); return err },
 				func(b []byte) error { _, err := decodeEvent(k, b); return err },
-				func(b []byte) error { _, _, err := decodeAnswer(b); return err },
+				func(b []byte) error { _, _, _, err := decodeAnswer(b); return err },
 			} {
 				if err := decode(payload); err != nil && !errors.Is(err, errFrame) {
 					t.Errorf("decode %q: %v, want a malformed frame", payload, err)
 				}
 			}
-			if seq, out, err := decodeAnswer(payload); err == nil {
+			if seq, out, work, err := decodeAnswer(payload); err == nil {
 				var e encoder
-				e.answer(seq, out)
-				_, again, err := decodeAnswer(e.buf[headerSize+1:])
+				e.answer(seq, out, work)
+				_, again, _, err := decodeAnswer(e.buf[headerSize+1:])
 				if diff := cmp.Diff(out, again); diff != "" || err != nil {
 					t.Errorf("answer does not survive: %v\n%s", err, diff)
 				}

@@ -101,7 +101,7 @@ func raw(how string) {
 		os.NewFile(1, "").Write([]byte{0xff, 0xff, 0xff, 0xff, byte(kindAnswer)})
 	case "unknown":
 		var e encoder
-		e.answer(1<<40, execution.Outcome{Value: []byte("x")})
+		e.answer(1<<40, execution.Outcome{Value: []byte("x")}, 0)
 		os.NewFile(1, "").Write(e.buf)
 	case "kind":
 		var e encoder

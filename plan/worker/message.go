@@ -188,9 +188,10 @@ func decodeChecked(b []byte) (seq uint64, fault *plan.LoadError, err error) {
 	return seq, fault, d.end(kindChecked)
 }
 
-// answer hands back an execution. Plan and digest stay away: the pool knows
-// which plan it asked for.
-func (e *encoder) answer(seq uint64, out execution.Outcome) {
+// answer hands back an execution, and the processor time that it took at most,
+// which the pool goes by: on a busy machine a short run takes long by the clock.
+// Plan and digest stay away: the pool knows which plan it asked for.
+func (e *encoder) answer(seq uint64, out execution.Outcome, work time.Duration) {
 	e.open(kindAnswer)
 	e.uint(seq)
 	e.string(string(out.Reason))
@@ -201,6 +202,7 @@ func (e *encoder) answer(seq uint64, out execution.Outcome) {
 	e.string(out.Backtrace)
 	e.uint(out.Steps)
 	e.int(int64(out.Duration))
+	e.int(int64(work))
 	e.uint(uint64(len(out.Warnings)))
 	for _, w := range out.Warnings {
 		e.string(string(w))
@@ -212,7 +214,7 @@ func (e *encoder) answer(seq uint64, out execution.Outcome) {
 
 // decodeAnswer reads what a worker claims. The outcome shares nothing with b.
 // A reason that is not one of ours is refused, since it is a metric label.
-func decodeAnswer(b []byte) (seq uint64, out execution.Outcome, err error) {
+func decodeAnswer(b []byte) (seq uint64, out execution.Outcome, work time.Duration, err error) {
 	d := decoder{b: b}
 	seq = d.uint()
 	out.Reason = execution.Reason(d.string())
@@ -223,19 +225,20 @@ func decodeAnswer(b []byte) (seq uint64, out execution.Outcome, err error) {
 	out.Backtrace = d.string()
 	out.Steps = d.uint()
 	out.Duration = time.Duration(d.int())
+	work = time.Duration(d.int())
 	for range d.length() {
 		out.Warnings = append(out.Warnings, execution.Warning(d.string()))
 	}
 	out.Prints = d.strings()
 	out.Value = slices.Clone(d.bytes())
 	if err := d.end(kindAnswer); err != nil {
-		return 0, execution.Outcome{}, err
+		return 0, execution.Outcome{}, 0, err
 	}
 	if out.Reason != "" && !slices.Contains(execution.Reasons(), out.Reason) {
-		return 0, execution.Outcome{}, &frameError{fmt.Sprintf("answer has unknown reason %.40q", out.Reason)}
+		return 0, execution.Outcome{}, 0, &frameError{fmt.Sprintf("answer has unknown reason %.40q", out.Reason)}
 	}
-	if len(out.Value) == 0 || out.Duration < 0 {
-		return 0, execution.Outcome{}, &frameError{"answer without an execution"}
+	if len(out.Value) == 0 || out.Duration < 0 || work < 0 {
+		return 0, execution.Outcome{}, 0, &frameError{"answer without an execution"}
 	}
-	return seq, out, nil
+	return seq, out, work, nil
 }

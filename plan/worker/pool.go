@@ -55,9 +55,10 @@ const (
 	// stuckAfter is how long a record runs before those behind it are given to
 	// other workers.
 	stuckAfter = 5 * time.Millisecond
-	// probeSlice is how long a record may take to show that its plan is quick, where
-	// there is no room for it otherwise.
+	// probeSlice is how much processor time a record may take to show that its plan
+	// is quick, where there is no room for it otherwise, and maxProbe how much time.
 	probeSlice = 2 * quickRun
+	maxProbe   = 300 * time.Millisecond
 	// slowAfter is how long a record runs before its worker stops counting against
 	// Options.Workers.
 	slowAfter = 100 * time.Millisecond

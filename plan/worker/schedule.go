@@ -65,15 +65,13 @@ func (s *planState) careful() bool {
 // records share a worker with others, and only they may take the last worker.
 func (s *planState) quick() bool { return s.runs > 0 && s.kills == 0 && s.estimate <= quickRun }
 
-// observe takes the duration of a run into the estimate: at once where it is far
-// longer than thought, slowly otherwise.
+// observe takes the processor time of a run into the estimate. One run at most
+// doubles it: a plan that really became slow shows that to the watch.
 func (s *planState) observe(d time.Duration) {
-	switch {
-	case s.runs == 0, d > 8*s.estimate:
+	if s.runs == 0 {
 		s.estimate = d
-	default:
-		s.estimate += (d - s.estimate) / 8
 	}
+	s.estimate += (min(d, 8*s.estimate) - s.estimate) / 8
 	s.estimate = max(s.estimate, time.Microsecond)
 	s.runs++
 	s.kills, s.notBefore = 0, time.Time{}

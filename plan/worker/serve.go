@@ -11,8 +11,9 @@ import (
 type event struct {
 	kind kind
 	seq  uint64
-	out  execution.Outcome // Of an answer.
-	job  *job              // That is to be told of it; nil where nobody waits.
+	out  execution.Outcome // Of an answer, as is work, its processor time.
+	work time.Duration
+	job  *job // That is to be told of it; nil where nobody waits.
 }
 
 // adopt takes a process that is ready into the pool. The pool is locked.
@@ -112,7 +113,7 @@ func decodeEvent(k kind, payload []byte) (ev event, err error) {
 	case kindBegin:
 		ev.seq, err = decodeNumber(k, payload)
 	case kindAnswer:
-		ev.seq, ev.out, err = decodeAnswer(payload)
+		ev.seq, ev.out, ev.work, err = decodeAnswer(payload)
 	case kindRecalled:
 		d := decoder{b: payload}
 		err = d.end(k)
@@ -144,7 +145,7 @@ func (p *Pool) handle(w *worker, events []event) error {
 			var e entry
 			if e, err = w.answered(ev.seq); err == nil {
 				p.finished(w, e.job.plan)
-				if p.settle(e.job, &ev.out) {
+				if p.settle(e.job, &ev.out, ev.work) {
 					ev.job = e.job
 					w.delivering = true
 				}
@@ -177,9 +178,9 @@ func (p *Pool) handle(w *worker, events []event) error {
 // settle takes an answer from a worker into the books, and reports whether it is
 // to be delivered. The first answer to a job counts, later ones are the same. The
 // pool is locked.
-func (p *Pool) settle(j *job, out *execution.Outcome) bool {
+func (p *Pool) settle(j *job, out *execution.Outcome, work time.Duration) bool {
 	s := j.plan
-	s.observe(out.Duration)
+	s.observe(work)
 	p.sawQuick = p.sawQuick || s.quick()
 	if j.dead() {
 		return false
@@ -194,12 +195,14 @@ func (p *Pool) settle(j *job, out *execution.Outcome) bool {
 
 // finished notes that a worker's record is over. The pool is locked.
 func (p *Pool) finished(w *worker, s *planState) {
-	w.stuck = false
+	w.stuck, w.measured = false, false
 	if w.slow {
 		w.slow = false
 		s.slow--
 		p.slow--
-		// It has been given low priority, which cannot be taken back.
+	}
+	if w.nice {
+		// Low priority cannot be taken back.
 		w.kill(reasonRetired)
 	}
 }

@@ -134,17 +134,26 @@ func (p *Pool) tickBusy(w *worker, now time.Time, next *earliest) (expired *job)
 	return nil
 }
 
-// tickLong looks at a record that has run for more than stuckAfter.
+// tickLong looks at a record that has run for more than stuckAfter by the clock.
+// What it costs is told by processor time: where that is short, its worker was kept
+// waiting for the processor.
 func (p *Pool) tickLong(w *worker, ran time.Duration, now time.Time, next *earliest) {
-	e := w.front()
+	_, cpu := usage(w.proc.pid())
+	if !w.measured {
+		w.measured, w.cpuAt = true, cpu
+	}
+	e, used := w.front(), cpu-w.cpuAt
 	s := e.job.plan
-	if w.probe && !p.tickProbe(w, e, now, next) {
+	if w.probe && !p.tickProbe(w, ran, used) {
 		return
 	}
 	w.stuck = true
-	s.estimate = max(s.estimate, ran)
+	s.estimate = max(s.estimate, used)
 	p.recall(w)
 	if ran < slowAfter {
+		if w.probe {
+			next.by(now.Add(stuckAfter))
+		}
 		next.by(e.at.Add(slowAfter))
 		return
 	}
@@ -152,20 +161,22 @@ func (p *Pool) tickLong(w *worker, ran time.Duration, now time.Time, next *earli
 		w.slow = true
 		s.slow++
 		p.slow++
+	}
+	if w.slow && !w.nice && used >= slowAfter/4 {
+		w.nice = true
 		lowerPriority(w.proc.pid())
 	}
 	// Its record may be abandoned, or a slow worker of the plan may become free.
-	next.by(now.Add(slowAfter))
+	next.by(now.Add(slowAfter / 2))
 }
 
 // tickProbe looks at a record that tries out its plan. When its time is up it goes
 // on only if there is a slot for it by now; otherwise it is run again in its turn.
-func (p *Pool) tickProbe(w *worker, e *entry, now time.Time, next *earliest) (goOn bool) {
-	if end := e.at.Add(probeSlice); now.Before(end) {
-		next.by(end)
+func (p *Pool) tickProbe(w *worker, ran, used time.Duration) (goOn bool) {
+	if used < probeSlice && ran < maxProbe {
 		return true
 	}
-	e.job.plan.probed = true
+	w.front().job.plan.probed = true
 	w.probe = false
 	if p.slotForOther(p.census()) {
 		return true

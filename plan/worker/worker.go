@@ -69,10 +69,13 @@ type worker struct {
 	recent []*planState // Those in loaded, least recently used first.
 	nextID uint64
 
-	quick      bool      // What it works off is quick.
-	probe      bool      // It finds out whether its record's plan is.
-	stuck      bool      // Its record runs for longer than stuckAfter.
-	slow       bool      // Its record runs for longer than slowAfter and it is not counted.
+	quick      bool // What it works off is quick.
+	probe      bool // It finds out whether its record's plan is.
+	stuck      bool // Its record runs for longer than stuckAfter.
+	slow       bool // Its record runs for longer than slowAfter and it is not counted.
+	nice       bool // It has low priority.
+	measured   bool // cpuAt is its processor time when its record became stuck.
+	cpuAt      time.Duration
 	recalling  int       // Recalls that are not confirmed.
 	delivering bool      // Its reader is in callbacks, and does not listen.
 	heard      time.Time // Of it last, or given work while idle.
