@@ -154,7 +154,7 @@ func TestStopEarly(t *testing.T) {
 	if err != nil {
 		t.Fatalf("Run() = %v, want nil: it was stopped", err)
 	}
-	if stats.Total() != n || n < 50 || n > 1000 {
+	if stats.Total() != n || n < 50 || n > 10_000 {
 		t.Errorf("produced %d, told of %d, want the same, and little more than 50", stats.Total(), n)
 	}
 	if got := len(read(ctx, t, b.Addr(), n)); got != n {

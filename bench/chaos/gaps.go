@@ -1,0 +1,166 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"starplan/bench/check"
+	"starplan/bench/load"
+	"starplan/proto/planpb"
+)
+
+// arrivals notes when executions arrive: by partition, for gaps, and by key, for
+// how long after their inputs.
+type arrivals struct {
+	mu   sync.Mutex
+	last map[int32]time.Time
+	// gap is the longest time without an execution in a partition since reset.
+	gap time.Duration
+	// sent is when inputs were written, by exec_id.
+	sent   map[string]time.Time
+	delays map[string][]time.Duration // By key.
+}
+
+func newArrivals() *arrivals {
+	return &arrivals{last: make(map[int32]time.Time), sent: make(map[string]time.Time), delays: make(map[string][]time.Duration)}
+}
+
+func (a *arrivals) produced(in check.Input) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.sent[check.ExecID(in.Topic, in.Partition, in.Offset, in.Timestamp)] = in.Timestamp
+}
+
+func (a *arrivals) note(ans check.Answer) {
+	now := time.Now()
+	exec := new(planpb.PlanExecution)
+	_ = proto.Unmarshal(ans.Value, exec) // The checker reports what is no execution.
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if sent, ok := a.sent[exec.GetHeader().GetExecId()]; ok {
+		a.delays[string(ans.Key)] = append(a.delays[string(ans.Key)], now.Sub(sent))
+	}
+	if last, ok := a.last[ans.Partition]; ok {
+		a.gap = max(a.gap, now.Sub(last))
+	}
+	a.last[ans.Partition] = now
+}
+
+// reset begins a new measurement of gaps.
+func (a *arrivals) reset() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.gap = 0
+}
+
+// longest gives the longest gap since reset, one that lasts included.
+func (a *arrivals) longest() time.Duration {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	longest := a.gap
+	for _, last := range a.last {
+		longest = max(longest, time.Since(last))
+	}
+	return longest
+}
+
+// recovery breaks one thing after the other, and measures how long output stops
+// in any partition.
+func (w *world) recovery(ctx context.Context) error {
+	const settle, watch = 10 * time.Second, 25 * time.Second
+	steps := []struct {
+		name  string
+		limit time.Duration
+		do    func(ctx context.Context) error
+		// outage: what happens while it is done is not the service's to answer for.
+		outage bool
+	}{
+		{"kill -9 of a member", 13 * time.Second, w.replaceMember(0, 0, true), false},
+		{"a member leaves", time.Second, func(ctx context.Context) error { return w.fleet.pick(0).stop(ctx) }, false},
+		{"a member joins", time.Second, func(context.Context) error {
+			_, err := w.fleet.start()
+			return err
+		}, false},
+		{"the broker returns", 5 * time.Second, w.brokerDown(5 * time.Second), true},
+	}
+	traffic := w.traffic()
+	traffic.Count = int((time.Duration(len(steps)+1) * (settle + watch)).Seconds() * w.rate)
+	producing, stop := context.WithCancel(ctx)
+	defer stop()
+	produced := make(chan error, 1)
+	go func() {
+		_, err := load.Run(producing, traffic)
+		produced <- err
+	}()
+	var errs []error
+	for _, step := range steps {
+		sleep(ctx, settle)
+		w.arrived.reset()
+		begin := time.Now()
+		errs = append(errs, step.do(ctx))
+		took := time.Since(begin)
+		sleep(ctx, watch)
+		gap := w.arrived.longest()
+		if step.outage {
+			gap = max(0, gap-took)
+		}
+		fmt.Printf("%-22s longest gap in output of a partition %v, want below %v\n", step.name, gap.Round(time.Millisecond), step.limit)
+		if gap > step.limit {
+			errs = append(errs, fmt.Errorf("%s: gap of %v, want below %v", step.name, gap, step.limit))
+		}
+	}
+	stop()
+	if err := <-produced; err != nil && !errors.Is(err, context.Canceled) {
+		errs = append(errs, err)
+	}
+	return errors.Join(append(errs, w.checker.Wait(ctx))...)
+}
+
+// neighbours has a plan that burns ten seconds a record beside a fast one in the
+// same partition, and measures how long the fast one's answers take.
+func (w *world) neighbours(ctx context.Context) error {
+	const last, burn = time.Minute, 10 * slowLoops
+	slow, fast := w.traffic(), w.traffic()
+	slow.Plans, slow.Graphs, slow.Rate, slow.Count = planNames[:1], 0, 0.1, int(last.Seconds()/10)
+	slow.Share, slow.SlowLoops = map[load.Kind]float64{load.Slow: 1}, burn
+	fast.Plans, fast.Graphs, fast.Rate, fast.Count, fast.Share = planNames[1:], 0, 50, int(last.Seconds()*50), nil
+	produced := make(chan error, 2)
+	for _, traffic := range []load.Options{slow, fast} {
+		go func() {
+			_, err := load.Run(ctx, traffic)
+			produced <- err
+		}()
+	}
+	err := errors.Join(<-produced, <-produced, w.checker.Wait(ctx))
+	for _, name := range planNames {
+		delays := w.arrived.of(name)
+		fmt.Printf("%-8s %4d answers, p50 %v, p99 %v, longest %v\n", name, len(delays),
+			percentile(delays, 0.5).Round(time.Millisecond), percentile(delays, 0.99).Round(time.Millisecond), percentile(delays, 1).Round(time.Millisecond))
+	}
+	if p99 := percentile(w.arrived.of(planNames[1]), 0.99); p99 > 100*time.Millisecond {
+		err = errors.Join(err, fmt.Errorf("p99 of the fast plan is %v, want below 100ms", p99))
+	}
+	return err
+}
+
+// of gives the delays of a key's executions.
+func (a *arrivals) of(key string) []time.Duration {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.Clone(a.delays[key])
+}
+
+// percentile of delays, 0 to 1; 0 for none.
+func percentile(delays []time.Duration, p float64) time.Duration {
+	if len(delays) == 0 {
+		return 0
+	}
+	slices.Sort(delays)
+	return delays[int(p*float64(len(delays)-1))]
+}

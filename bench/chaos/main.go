@@ -1,0 +1,231 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"starplan/bench/check"
+	"starplan/bench/load"
+	"starplan/internal/kafkatest"
+)
+
+const tenant = "chaos"
+
+// options are the flags.
+type options struct {
+	scenario string
+	delivery string
+	inputs   int
+	rate     float64
+	keys     int
+	slow     int
+	members  int
+	seed     uint64
+	limit    time.Duration
+	faults   counts
+	// partitions of both topics.
+	partitions int
+	// keep the logs of the members, also when all is well.
+	keep bool
+}
+
+func main() {
+	var o options
+	flag.StringVar(&o.scenario, "scenario", "faults", "faults, recovery or neighbours")
+	flag.StringVar(&o.delivery, "delivery", "exactly-once", "exactly-once or at-least-once")
+	flag.IntVar(&o.inputs, "inputs", 200_000, "inputs to produce")
+	flag.Float64Var(&o.rate, "rate", 2000, "inputs a second")
+	flag.IntVar(&o.keys, "keys", 20, "record keys")
+	flag.IntVar(&o.slow, "slow", 100, "inputs that burn a second or two")
+	flag.IntVar(&o.members, "members", 2, "members of the group")
+	flag.Uint64Var(&o.seed, "seed", 1, "seed of times, targets and inputs")
+	flag.DurationVar(&o.limit, "limit", 10*time.Minute, "end after this long at the latest")
+	flag.BoolVar(&o.keep, "keep", false, "keep the members' logs, also when all is well")
+	o.faults.flags()
+	flag.Parse()
+	o.partitions = 8
+	if o.scenario == "neighbours" {
+		o.partitions, o.members = 1, 1
+	}
+
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	ctx, cancel := context.WithTimeout(ctx, o.limit)
+	defer cancel()
+	if err := run(ctx, o); err != nil {
+		fmt.Fprintln(os.Stderr, "chaos:", err)
+		os.Exit(1)
+	}
+}
+
+// world is everything that a scenario runs in.
+type world struct {
+	options
+	log     *slog.Logger
+	broker  kafkatest.Broker
+	fleet   *fleet
+	plans   string
+	checker *check.Checker
+	arrived *arrivals
+}
+
+func run(ctx context.Context, o options) (err error) {
+	dir, err := os.MkdirTemp("", "starplan-chaos-")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if o.keep {
+			fmt.Println("logs are in", dir)
+			return
+		}
+		if err == nil {
+			_ = os.RemoveAll(dir) // It is in the temporary directory.
+			return
+		}
+		err = fmt.Errorf("%w (logs are in %s)", err, dir)
+	}()
+	w, err := build(ctx, o, dir)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = w.broker.Close() }() // Nobody needs its data any more.
+	reader, stop, err := w.read(ctx)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	for range o.members {
+		if _, err := w.fleet.start(); err != nil {
+			return err
+		}
+	}
+	watching, unwatch := context.WithCancel(ctx)
+	defer unwatch()
+	go w.watch(watching)
+	begin := time.Now()
+	switch o.scenario {
+	case "faults":
+		err = w.breakThings(ctx)
+	case "recovery":
+		err = w.recovery(ctx)
+	case "neighbours":
+		err = w.neighbours(ctx)
+	default:
+		err = fmt.Errorf("scenario: want faults, recovery or neighbours, got %q", o.scenario)
+	}
+	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+	defer cancel()
+	err = errors.Join(err, w.fleet.stopAll(ending), reader.CatchUp(ending))
+	report := w.checker.Report()
+	fmt.Println(report)
+	fmt.Printf("%s, %s: %d inputs in %v, seed %d\n", o.scenario, o.delivery, report.Inputs, time.Since(begin).Round(time.Second), o.seed)
+	if o.delivery == "exactly-once" {
+		return errors.Join(err, report.ExactlyOnce())
+	}
+	return errors.Join(err, report.AtLeastOnce())
+}
+
+// build makes the program, the broker, the topics and the plans.
+func build(ctx context.Context, o options, dir string) (*world, error) {
+	w := &world{options: o, log: slog.New(slog.NewTextHandler(os.Stderr, nil)), plans: filepath.Join(dir, "plans"), checker: check.New(), arrived: newArrivals()}
+	w.checker.Partitions = o.partitions
+	program := filepath.Join(dir, "starplan")
+	if out, err := exec.CommandContext(ctx, "go", "build", "-o", program, "./cmd/starplan").CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("build: %w\n%s", err, out)
+	}
+	if err := os.MkdirAll(w.plans, 0o755); err != nil {
+		return nil, err
+	}
+	if err := w.writePlans(0); err != nil {
+		return nil, err
+	}
+	var err error
+	w.broker, err = kafkatest.Start(ctx, kafkatest.Options{Kind: kafkatest.Kafka, Logger: w.log})
+	if err != nil {
+		return nil, err
+	}
+	if err := kafkatest.CreateTopics(ctx, w.broker.Addr(), o.partitions, "plan-inputs-"+tenant, "plan-executions-"+tenant); err != nil {
+		return nil, errors.Join(err, w.broker.Close())
+	}
+	w.fleet = &fleet{program: program, logs: dir, env: []string{
+		"TENANT_ID=" + tenant, "PLAN_PATH=" + w.plans, "KAFKA_BOOTSTRAP_SERVERS=" + w.broker.Addr(),
+		"DELIVERY=" + o.delivery, "HTTP_ADDR=127.0.0.1:0", "KAFKA_SESSION_TIMEOUT=10s", "LOG_LEVEL=info",
+	}}
+	return w, nil
+}
+
+// planNames are the plans; each occurs in so many graphs that there are as many
+// keys as were asked for.
+var planNames = []string{"collect", "route"}
+
+// writePlans writes the plans with a comment that makes them another version and
+// changes nothing.
+func (w *world) writePlans(version int) error {
+	for _, name := range planNames {
+		text := fmt.Sprintf("%s\n# Version %d.\n", load.Plan, version)
+		path := filepath.Join(w.plans, name+".star")
+		if err := os.WriteFile(path+".new", []byte(text), 0o600); err != nil {
+			return err
+		}
+		if err := os.Rename(path+".new", path); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// read begins to read executions; the function ends that.
+func (w *world) read(ctx context.Context) (*check.Reader, func(), error) {
+	reader, err := check.NewReader(check.ReaderOptions{
+		Brokers: []string{w.broker.Addr()}, Topic: "plan-executions-" + tenant, Committed: w.delivery == "exactly-once",
+		Each: func(a check.Answer) {
+			w.arrived.note(a)
+			w.checker.Found(a)
+		},
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	var done sync.WaitGroup
+	done.Go(func() { reader.Run(ctx) })
+	return reader, func() { cancel(); done.Wait() }, nil
+}
+
+// watch tells every few seconds how far things are.
+func (w *world) watch(ctx context.Context) {
+	for sleep(ctx, 5*time.Second) {
+		report := w.checker.Report()
+		w.log.Info("progress", "inputs", report.Inputs, "answers", report.Answers, "open", w.checker.Open())
+	}
+}
+
+// slowLoops burn a second or two on the machine that this was written on.
+const slowLoops = 15_000_000
+
+// traffic is what is produced.
+func (w *world) traffic() load.Options {
+	return load.Options{
+		Brokers: strings.Split(w.broker.Addr(), ","), Topic: "plan-inputs-" + tenant,
+		Plans: planNames, Graphs: max(1, w.keys/len(planNames)),
+		Count: w.inputs, Rate: w.rate, Timeout: w.limit, Seed: w.seed,
+		Share:     map[load.Kind]float64{load.Failing: 0.02, load.Slow: float64(w.slow) / float64(w.inputs)},
+		SlowLoops: slowLoops,
+		Produced: func(in check.Input) {
+			w.arrived.produced(in)
+			w.checker.Produced(in)
+		},
+	}
+}
