@@ -37,10 +37,13 @@
 //
 // Options.Workers records run at a time. Records of plans known to be quick share
 // a worker's window, up to about 2 ms of work; all others run on a worker without
-// anything behind them, and never take the last of the workers. A record that runs
-// for 5 ms has those behind it recalled and given to other workers. A worker whose
-// record runs for 100 ms is not counted any more and another takes its place, at
-// most 16 times and 8 times for one plan: so a slow plan holds up itself.
+// anything behind them, and never take the last of the workers. A plan that never
+// ran gets a short try beside them, since the slow ones before it may take minutes.
+// A record that runs for 5 ms has those behind it recalled and given to other
+// workers. A worker whose record runs for 100 ms is not counted any more and another
+// takes its place, at most 16 times and 8 times for one plan: so a slow plan holds
+// up itself. What has used much processor time gets low priority, and what plans
+// cost is measured in processor time too: on a busy machine all is slow by the clock.
 //
 // # Files
 //

@@ -73,7 +73,6 @@ func TestManyRecordsInFlight(t *testing.T) {
 }
 
 func TestVerdicts(t *testing.T) {
-	lim := plan.Limits{Timeout: 500 * time.Millisecond, MaxMemory: 128 << 20}
 	for _, test := range []struct {
 		do     string
 		reason execution.Reason
@@ -92,6 +91,10 @@ func TestVerdicts(t *testing.T) {
 	} {
 		t.Run(test.do, func(t *testing.T) {
 			t.Parallel()
+			lim := plan.Limits{Timeout: 20 * time.Second, MaxMemory: 128 << 20}
+			if test.reason == execution.ReasonTimeout {
+				lim.Timeout = 500 * time.Millisecond
+			}
 			p := newPool(t, Options{Workers: 1, Limits: lim})
 			src := source(t, "p", directive+test.do)
 			got := await(t, p, src, record(t, "p", 1, "x"))
@@ -157,8 +160,10 @@ func waitFor(t testing.TB, what string, cond func() bool) {
 }
 
 func TestLoad(t *testing.T) {
-	lim := plan.Limits{Timeout: 500 * time.Millisecond, MaxMemory: 128 << 20, MaxSteps: 1_000_000}
-	p := newPool(t, Options{Workers: 1, Limits: lim})
+	lim := plan.Limits{Timeout: 20 * time.Second, MaxMemory: 128 << 20, MaxSteps: 1_000_000}
+	patient := newPool(t, Options{Workers: 1, Limits: lim})
+	lim.Timeout = 500 * time.Millisecond
+	hasty := newPool(t, Options{Workers: 1, Limits: lim})
 	for _, test := range []struct{ name, text, code string }{
 		{"good", shipPlan, ""},
 		{"syntax", "def plan(", plan.CodeParse},
@@ -168,6 +173,10 @@ func TestLoad(t *testing.T) {
 		{"clock", "x = max(range(10000000000))\ndef plan(i): pass\n", codeTimeout},
 		{"hang", directive + "hang while loading", codeTimeout},
 	} {
+		p := patient
+		if test.code == codeTimeout {
+			p = hasty
+		}
 		err := p.Load(t.Context(), source(t, test.name, test.text))
 		code := ""
 		if fault := asFault(err); fault != nil {
