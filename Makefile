@@ -67,3 +67,16 @@ fuzz: ## Run every fuzz test for ten seconds.
 	    echo "$$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime 10s $$pkg || exit 1; \
 	  done; \
 	done
+
+.PHONY: chaos
+chaos: ## Break everything around the service for ten minutes (needs Java and Maven).
+	$(GO) run ./bench/chaos
+	$(GO) run ./bench/chaos -delivery at-least-once
+	$(GO) run ./bench/chaos -scenario recovery -rate 500
+	$(GO) run ./bench/chaos -scenario neighbours
+
+.PHONY: chaos-short
+chaos-short: ## The same in two minutes.
+	$(GO) run ./bench/chaos $(CHAOS_SHORT)
+	$(GO) run ./bench/chaos $(CHAOS_SHORT) -delivery at-least-once
+CHAOS_SHORT = -inputs 20000 -rate 1000 -slow 10 -kill 2 -stop 1 -join 1 -broker-kill 1 -broker-freeze 0 -reload 4 -worker 10
