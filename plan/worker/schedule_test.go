@@ -120,6 +120,7 @@ func TestBackOff(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	var answered atomic.Int64
+	begin := time.Now()
 	for i := range 100 {
 		p.Start(ctx, killer, record(t, "killer", int64(i), "x"), func(out execution.Outcome) {
 			answered.Add(1)
@@ -130,6 +131,11 @@ func TestBackOff(t *testing.T) {
 	}
 	waitFor(t, "the killer is held back", func() bool { return p.Stats().HeldPlans == 1 })
 	waitFor(t, "several records are answered all the same", func() bool { return answered.Load() >= 4 })
+	// Two deaths a record: the pauses are 100 ms after the fourth and 400 ms after
+	// the sixth.
+	if took := time.Since(begin); took < 400*time.Millisecond {
+		t.Errorf("the killer was tried four times in %v, want pauses", took)
+	}
 	ship := source(t, "ship", shipPlan)
 	for i := range 50 {
 		if out := await(t, p, ship, record(t, "ship", int64(i), "x")); out.Reason != "" {
