@@ -146,7 +146,7 @@ func testStopFinishesWhatRuns(t *testing.T, d Delivery) {
 	p := start(t, optionsFor(t, c, d, &fakeRunner{run: g.run}))
 	eventually(t, "the run", func() bool { return g.held.Load() == 1 })
 	p.cancel()
-	eventually(t, "the drain", func() bool { return contains32(p.Status().Reasons, "stopping") })
+	eventually(t, "the drain", func() bool { return mentions(p.Status().Reasons, "stopping") })
 	close(g.open)
 	if err := p.wait(); err != nil {
 		t.Errorf("Run() = %v", err)
@@ -157,7 +157,7 @@ func testStopFinishesWhatRuns(t *testing.T, d Delivery) {
 	}
 }
 
-func contains32(reasons []string, want string) bool {
+func mentions(reasons []string, want string) bool {
 	for _, r := range reasons {
 		if strings.Contains(r, want) {
 			return true
