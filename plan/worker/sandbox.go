@@ -68,8 +68,8 @@ const maxStack = 64 << 20
 const childProcs = 1
 
 // gcPercent is GOGC of a worker. A heap of a few megabytes is collected so often
-// that twice the memory saves more than the pipes cost.
-const gcPercent = 200
+// that ten megabytes more save a good part of what the pipes cost.
+const gcPercent = 400
 
 // limitHeap tunes the garbage collector: lazy while there is room, and hard at
 // work before the memory limit is met.
