@@ -11,6 +11,7 @@ import (
 	"go.starlark.net/syntax"
 
 	"starplan/plan/predeclared"
+	"starplan/plan/python"
 )
 
 // dialect is Starlark as Bazel has it: no recursion, no while, no reassignment of
@@ -166,7 +167,12 @@ func parseError(err error, text string) *LoadError {
 		return &LoadError{Code: CodeParse, Message: err.Error()}
 	}
 	e := loadErrorAt(CodeParse, fault.Pos, "%s", fault.Msg)
-	e.Hint = hint(text, e.Line)
+	if found, ok := python.Explain(text, e.Line, e.Col, fault.Msg); ok {
+		e.Code, e.Message, e.Hint = found.Code, found.Message, found.Hint
+		e.Line, e.Col = found.Line, found.Col
+	} else if line, col, ok := python.Place(text, e.Line, e.Col, fault.Msg); ok {
+		e.Line, e.Col = line, col
+	}
 	return e
 }
 
@@ -185,6 +191,9 @@ func resolveErrors(err error) []*LoadError {
 		}
 		fault := loadErrorAt(code, e.Pos, "%s", msg)
 		fault.Hint = resolveHint(msg)
+		if strings.Contains(msg, "while loops") {
+			fault.Code, fault.Message, fault.Hint = python.While.Code, python.While.Message, python.While.Hint
+		}
 		faults = append(faults, fault)
 	}
 	return faults
