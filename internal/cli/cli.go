@@ -54,6 +54,7 @@ type app struct {
 	Fmt    fmtCmd    `cmd:"" help:"Format plans."`
 	Test   testCmd   `cmd:"" help:"Run the tests of plans."`
 	New    newCmd    `cmd:"" help:"Begin a plan: its file, its tests and inputs."`
+	Stubs  stubsCmd  `cmd:"" help:"Write a Python stub of what plans find, for editors."`
 	Send   sendCmd   `cmd:"" help:"Put a PlanInput on the topic."`
 	Tail   tailCmd   `cmd:"" help:"Print executions as they come."`
 	Doctor doctorCmd `cmd:"" help:"Check sandbox, plans, broker, topics and group."`

@@ -7,6 +7,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -17,6 +18,7 @@ import (
 
 	"starplan/internal/pbjson"
 	"starplan/plan"
+	"starplan/plan/predeclared"
 	"starplan/proto/planpb"
 	"starplan/scripts"
 	"starplan/starlarkpb"
@@ -209,5 +211,31 @@ func TestPayloadsRefused(t *testing.T) {
 	}
 	if _, err := equal(deep, deep); err == nil {
 		t.Error("equal of a list that holds itself succeeded")
+	}
+}
+
+// TestReference holds the table to the names that there are.
+func TestReference(t *testing.T) {
+	have := []string{"t.run"}
+	for name, v := range testNames(&testFile{path: "plan_test.star", dir: ".", entry: "plan_test.star"}) {
+		attrs, ok := v.(starlark.HasAttrs)
+		switch {
+		case predeclared.Has(name):
+		case !ok || name == "task":
+			have = append(have, name)
+		default:
+			for _, attr := range attrs.AttrNames() {
+				have = append(have, name+"."+attr)
+			}
+		}
+	}
+	var described []string
+	for _, e := range Reference() {
+		described = append(described, e.Name)
+	}
+	slices.Sort(have)
+	slices.Sort(described)
+	if diff := cmp.Diff(have, described); diff != "" {
+		t.Errorf("names differ (-code +reference):\n%s", diff)
 	}
 }
