@@ -37,6 +37,10 @@ test-kafka: ## Run the end-to-end tests on a real Apache Kafka (needs Java and M
 test-browser: ## Run the status page in a real browser (needs Chromium); screenshots in SCREENSHOTS.
 	STARPLAN_SCREENSHOTS=$(abspath $(SCREENSHOTS)) $(GO) test -race -count=1 -timeout=3m -tags=browser ./internal/statuspage/browser
 
+.PHONY: test-prometheus
+test-prometheus: ## Have a real Prometheus watch a service that fails (needs Debian's prometheus).
+	$(GO) test -race -count=1 -timeout=5m -tags=prometheus ./deploy/prometheus
+
 .PHONY: lint
 lint: ## Check style, generated code and formatting.
 	$(LINT) run
