@@ -46,7 +46,7 @@ func TestSource(t *testing.T) {
 func TestRefused(t *testing.T) {
 	for _, test := range []struct{ name, in, want string }{
 		{"import", "import json\n", "a.star:1:1: "},
-		{"annotation, which only one parser takes", "def f(x: int):\n    return x\n", "a.star:1:9: "},
+		{"annotation, which only one parser takes", "def f(x: int):\n    return x\n", "a.star:1:"},
 		{"bytes, which only the other takes", "x = 1\ny = b'a'\n", "a.star:2:9: the formatter cannot read this: "},
 		{"not text", "x = '\xff'\n", "a.star: text is not valid UTF-8"},
 	} {
