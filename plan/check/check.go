@@ -1,245 +1,278 @@
 // Package check judges plans without running them on records: what does not
-// parse, names that are not defined, a plan() that is missing or takes the wrong
-// arguments, top levels that fail, functions whose results differ between CPUs.
+// parse, names and fields that are not there, arguments that do not fit, paths
+// that return nothing, tasks that the graph does not have, top levels that fail.
 //
-//	findings, err := check.Files(ctx, []string{"plans/"}, check.Options{})
+//	report, err := check.Files(ctx, []string{"plans/"}, check.Options{})
+//	report, err := check.Source(ctx, "plans/route.star", text, check.Options{})
 //
 // A file that does not parse gives one finding, since the parser stops there.
-// Everything else gives all that is wrong. Where nothing static is wrong with a
-// plan, its top level is run through a [plan.Engine], which isolates it where it
-// is a pool of workers.
+// Everything else gives all that is wrong. What a plan does with values is
+// followed through variables, loops, comprehensions and functions; where the text
+// does not tell what a value is, nothing is said about it. An error means that the
+// plan cannot be served, or that a run which gets to that place fails.
 //
-// The codes of findings are stable: those of package plan, and [CodeInexactMath].
+// At last the plan is loaded: one whose top level could cost something through a
+// [plan.Engine], which isolates it where it is a pool of workers, any other here.
+//
+// The codes of findings are stable: [Codes] lists them.
 package check
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
+	"strings"
+	"sync"
 
-	"go.starlark.net/resolve"
-	"go.starlark.net/syntax"
+	"golang.org/x/sync/errgroup"
 
 	"starplan/plan"
-	"starplan/plan/predeclared"
 )
-
-// CodeInexactMath is a function of math that gives different results on
-// different CPUs.
-const CodeInexactMath = "inexact-math"
-
-// Severity is how bad a finding is.
-type Severity string
-
-// The severities.
-const (
-	// Error is a plan that cannot be served, or that would break a promise.
-	Error Severity = "error"
-	// Warning is a plan that can be served.
-	Warning Severity = "warning"
-)
-
-// Finding is one thing that is wrong with a plan.
-type Finding struct {
-	Severity Severity `json:"severity"`
-	// Code says what kind of fault it is.
-	Code string `json:"code"`
-	// Message says what is wrong.
-	Message string `json:"message"`
-	// Hint says what to write instead; often empty.
-	Hint string `json:"hint,omitempty"`
-	// File is the module's path.
-	File string `json:"file"`
-	// Plan is the label of a plan that the module belongs to: "name" or
-	// "graph:name".
-	Plan string `json:"plan"`
-	// Line and Col count from 1; 0 where unknown.
-	Line int `json:"line"`
-	Col  int `json:"col"`
-}
-
-// String gives "file:line:col: severity: message [code]", with the hint on a line
-// of its own.
-func (f Finding) String() string {
-	pos := f.File
-	if f.Line > 0 {
-		pos = fmt.Sprintf("%s:%d:%d", f.File, f.Line, f.Col)
-	}
-	s := fmt.Sprintf("%s: %s: %s [%s]", pos, f.Severity, f.Message, f.Code)
-	if f.Hint != "" {
-		s += "\n  hint: " + f.Hint
-	}
-	return s
-}
-
-// Valid reports whether no finding is an error.
-func Valid(findings []Finding) bool {
-	return !slices.ContainsFunc(findings, func(f Finding) bool { return f.Severity == Error })
-}
 
 // Options configure a check.
 type Options struct {
-	// Engine runs top levels. Nil runs them in this process, under the default step
-	// limit and nothing else: that is for plans that are one's own.
+	// Engine runs top levels that may cost something. Nil runs them in this process,
+	// under the step limit and nothing else: that is for plans that are one's own.
 	Engine plan.Engine
+	// Limits are those of the Engine; zero fields mean the defaults.
+	Limits plan.Limits
+	// Graph is the path of a graph in DOT that has the plans as nodes; often empty.
+	Graph string
+	// Tasks are all tasks that plans may name; nil where they are not known. They
+	// go before those of a graph.
+	Tasks []string
 }
 
 // Files checks the plans of all paths. A path is a file, a folder that holds
-// plan.star, or a directory of plans as [plan.Find] reads it. Findings are sorted
-// by file and position. An error means that a path could not be read or that the
-// engine failed, not that something is wrong with a plan.
-func Files(ctx context.Context, paths []string, opts Options) ([]Finding, error) {
-	if opts.Engine == nil {
-		opts.Engine = plan.NewInProcess("check", plan.Limits{})
+// plan.star, a directory of plans as [plan.Find] reads it, or a graph's bundle: a
+// directory that holds agent_graph.dot and plans/NAME/plan.star. A file whose name
+// begins with "_" is a module, which needs no plan().
+//
+// An error means that a path could not be read or that the engine failed, not that
+// something is wrong with a plan.
+func Files(ctx context.Context, paths []string, opts Options) (*Report, error) {
+	c, err := newChecker(opts)
+	if err != nil {
+		return nil, fmt.Errorf("check: %w", err)
 	}
-	c := checker{engine: opts.Engine, seen: make(map[Finding]bool)}
 	for _, path := range paths {
-		if err := c.path(ctx, path); err != nil {
+		if err := c.path(path); err != nil {
 			return nil, fmt.Errorf("check: %w", err)
 		}
 	}
-	slices.SortFunc(c.findings, func(a, b Finding) int {
-		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Col, b.Col),
-			cmp.Compare(a.Code, b.Code), cmp.Compare(a.Message, b.Message))
+	return c.run(ctx)
+}
+
+// Source checks a text that need not be in a file. path says where it would lie:
+// modules are read from that directory, and the plan is named after it.
+func Source(ctx context.Context, path, text string, opts Options) (*Report, error) {
+	c, err := newChecker(opts)
+	if err != nil {
+		return nil, fmt.Errorf("check: %w", err)
+	}
+	name := strings.TrimSuffix(filepath.Base(path), ".star")
+	if filepath.Base(path) == plan.EntryFile {
+		if abs, err := filepath.Abs(path); err == nil {
+			name = filepath.Base(filepath.Dir(abs))
+		}
+	}
+	c.units = append(c.units, unit{
+		dir: filepath.Dir(path), label: name, name: name, module: isModule(path), graph: c.graph,
+		survey: func() (*plan.Survey, error) { return plan.SurveyText(path, text) },
 	})
-	return c.findings, nil
+	return c.run(ctx)
 }
 
-// checker collects findings.
+// unit is one plan to check.
+type unit struct {
+	dir, label, name string
+	// graphID is the graph whose keys the plan serves; often empty.
+	graphID string
+	// module says that it is no plan, but a module of plans.
+	module bool
+	graph  *graph // Nil where none is known.
+	survey func() (*plan.Survey, error)
+}
+
+// checker collects units and then findings.
 type checker struct {
-	engine   plan.Engine
+	opts  Options
+	local plan.Engine
+	graph *graph // Of Options.Graph.
+	units []unit
+
+	mu       sync.Mutex
 	findings []Finding
-	// seen holds the findings without their plan: a module that several plans load
-	// is reported once.
-	seen map[Finding]bool
+	texts    map[string]string
 }
 
-// path checks the plans of one path.
-func (c *checker) path(ctx context.Context, path string) error {
-	if _, err := os.Stat(filepath.Join(path, plan.EntryFile)); err == nil {
-		src, err := plan.ReadFile(path, "")
-		return c.plan(ctx, src, err, path, filepath.Base(path))
+func newChecker(opts Options) (*checker, error) {
+	c := &checker{opts: opts, local: plan.NewInProcess("check", opts.Limits), texts: make(map[string]string)}
+	if opts.Engine == nil {
+		c.opts.Engine = c.local
+	}
+	if opts.Graph != "" {
+		g, err := c.readGraph(opts.Graph)
+		if err != nil {
+			return nil, err
+		}
+		c.graph = g
+	}
+	return c, nil
+}
+
+// run checks all units, several at a time.
+func (c *checker) run(ctx context.Context) (*Report, error) {
+	var group errgroup.Group
+	group.SetLimit(2 * runtime.GOMAXPROCS(0)) // Some wait for the engine.
+	for _, u := range c.units {
+		group.Go(func() error {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			return c.unit(ctx, u)
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, fmt.Errorf("check: %w", err)
+	}
+	return newReport(c.findings, c.texts), nil
+}
+
+// take adds the findings of one module.
+func (c *checker) take(f *findings) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.texts[f.file] = f.text
+	c.findings = append(c.findings, f.list...)
+}
+
+// path adds the plans of one path.
+func (c *checker) path(path string) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	switch {
+	case info.IsDir() && exists(filepath.Join(path, graphFile)):
+		return c.bundle(path)
+	case info.IsDir() && exists(filepath.Join(path, plan.EntryFile)):
+		locs, err := plan.Find(filepath.Join(path, plan.EntryFile))
+		if err != nil {
+			return err
+		}
+		abs, err := filepath.Abs(path)
+		if err != nil {
+			return err
+		}
+		locs[0].Name = filepath.Base(abs)
+		c.add(locs[0], c.graph)
+		return nil
 	}
 	found, err := plan.Find(path)
 	if err != nil {
 		return err
 	}
 	for _, loc := range found {
-		src, err := loc.Read()
-		if err := c.plan(ctx, src, err, filepath.Dir(loc.Path), loc.Label()); err != nil {
-			return err
-		}
+		c.add(loc, c.graph)
 	}
 	return nil
 }
 
-// plan checks one plan, whose modules lie in dir. readErr is what reading it gave.
-func (c *checker) plan(ctx context.Context, src *plan.Source, readErr error, dir, label string) error {
-	if readErr != nil {
-		return c.fault(readErr, dir, label)
-	}
-	before := len(c.findings)
-	names := slices.Sorted(maps.Keys(src.Files))
-	clean := true
-	for _, name := range names {
-		if !c.module(name, src.Files[name], name == src.Entry, dir, label) {
-			clean = false
-		}
-	}
-	if !clean || len(c.findings) > before {
-		return nil
-	}
-	if err := c.engine.Load(ctx, src); err != nil {
-		return c.fault(err, dir, label)
-	}
-	return nil
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return !errors.Is(err, fs.ErrNotExist)
 }
 
-// fault reports a *plan.LoadError as a finding, and passes other errors on.
-func (c *checker) fault(err error, dir, label string) error {
-	var fault *plan.LoadError
-	if !errors.As(err, &fault) {
+// add adds a plan.
+func (c *checker) add(loc plan.Location, g *graph) {
+	c.units = append(c.units, unit{
+		dir: filepath.Dir(loc.Path), label: loc.Label(), name: loc.Name, graphID: loc.Graph,
+		module: isModule(loc.Path), graph: g, survey: loc.Survey,
+	})
+}
+
+// isModule reports whether a file is a module by its name, or a test: neither
+// needs plan().
+func isModule(path string) bool {
+	base := filepath.Base(path)
+	return strings.HasPrefix(base, "_") || isTest(path)
+}
+
+// isTest reports whether a file is a test by its name.
+func isTest(path string) bool { return strings.HasSuffix(filepath.Base(path), "_test.star") }
+
+// unit checks one plan.
+func (c *checker) unit(ctx context.Context, u unit) error {
+	survey, err := u.survey()
+	if err != nil {
 		return err
 	}
-	c.add(fault, dir, label)
-	return nil
-}
-
-func (c *checker) add(fault *plan.LoadError, dir, label string) {
-	f := Finding{
-		Severity: Error, Code: fault.Code, Message: fault.Message, Hint: fault.Hint,
-		File: filepath.Join(dir, filepath.FromSlash(fault.File)), Line: fault.Line, Col: fault.Col,
+	modules := make(map[string]*module)
+	for name, text := range survey.Files {
+		modules[name] = checkModule(u, name, text, name == survey.Entry)
 	}
-	if c.seen[f] {
-		return
+	entry := modules[survey.Entry]
+	if entry == nil {
+		entry = &module{findings: moduleFindings(u.dir, survey.Entry, u.label, "")}
+		modules[survey.Entry] = entry
 	}
-	c.seen[f] = true
-	f.Plan = label
-	c.findings = append(c.findings, f)
-}
-
-// module checks what one module's text alone tells, and reports whether nothing is
-// wrong with it.
-func (c *checker) module(name, text string, entry bool, dir, label string) bool {
-	file, err := plan.Parse(name, text)
-	if err != nil {
-		_ = c.fault(err, dir, label)
-		return false
-	}
-	faults := plan.Resolve(file)
-	faults = append(faults, inexactMath(file)...)
-	if entry && len(faults) > 0 && !definesPlan(file) {
-		faults = append(faults, &plan.LoadError{
-			Code: plan.CodeMissingPlan, File: name, Line: 1, Col: 1,
-			Message: "no function plan(plan_input) is defined",
-		})
-	}
-	for _, fault := range faults {
-		c.add(fault, dir, label)
-	}
-	return len(faults) == 0
-}
-
-// definesPlan reports whether a resolved file binds the name plan at its top level.
-func definesPlan(file *syntax.File) bool {
-	m, ok := file.Module.(*resolve.Module)
-	if !ok {
-		return true
-	}
-	return slices.ContainsFunc(m.Globals, func(b *resolve.Binding) bool {
-		return b.First != nil && b.First.Name == "plan"
-	})
-}
-
-// inexactMath finds the uses of math.exp and its like in a resolved file.
-func inexactMath(file *syntax.File) []*plan.LoadError {
-	var faults []*plan.LoadError
-	syntax.Walk(file, func(n syntax.Node) bool {
-		dot, ok := n.(*syntax.DotExpr)
-		if !ok || !predeclared.InexactMath(dot.Name.Name) || !isMath(dot.X) {
-			return true
+	for _, fault := range survey.Faults {
+		m := modules[fault.File]
+		if m == nil {
+			m = entry
 		}
-		faults = append(faults, &plan.LoadError{
-			Code: CodeInexactMath, File: file.Path,
-			Line: int(dot.Name.NamePos.Line), Col: int(dot.Name.NamePos.Col),
-			Message: fmt.Sprintf("math.%s %s", dot.Name.Name, predeclared.InexactMathReason),
-		})
-		return true
-	})
-	return faults
+		m.broken = true
+		m.findings.fault(fault)
+	}
+	checkLoads(modules, survey.Entry)
+	if !u.module {
+		entry.signature(entryPoint)
+		c.tasks(u, modules, entry)
+	}
+	broken := slices.ContainsFunc(slices.Collect(maps.Values(modules)), func(m *module) bool { return m.broken })
+	if !broken && !u.module {
+		err = c.load(ctx, u, survey, modules)
+	}
+	for _, m := range modules {
+		c.take(m.findings)
+	}
+	return err
 }
 
-// isMath reports whether an expression is the predeclared module math.
-func isMath(x syntax.Expr) bool {
-	id, ok := x.(*syntax.Ident)
-	if !ok || id.Name != "math" {
-		return false
+// load loads the plan as the service would.
+func (c *checker) load(ctx context.Context, u unit, survey *plan.Survey, modules map[string]*module) error {
+	src, err := plan.NewSource(u.name, survey.Entry, survey.Files)
+	var fault *plan.LoadError
+	if err == nil {
+		src.Graph = u.graphID
+		engine := c.local
+		for _, m := range modules {
+			if !m.bounded {
+				engine = c.opts.Engine
+			}
+		}
+		err = engine.Load(ctx, src)
 	}
-	b, ok := id.Binding.(*resolve.Binding)
-	return ok && b.Scope == resolve.Predeclared
+	switch {
+	case err == nil:
+		return nil
+	case !errors.As(err, &fault):
+		return err
+	}
+	m := modules[fault.File]
+	if m == nil {
+		m = modules[survey.Entry]
+	}
+	// What fails where a finding stands already fails because of it.
+	if fault.Line == 0 || !m.findings.hasError(fault.Line) {
+		m.findings.fault(fault)
+	}
+	return nil
 }

@@ -43,19 +43,19 @@ func TestFiles(t *testing.T) {
 	}{
 		{
 			name:  "fine",
-			files: map[string]string{"a.star": okPlan, "b/plan.star": "load('lib.star', 'x')\n" + okPlan, "b/lib.star": "x = 1\n", "g/c/plan.star": okPlan},
+			files: map[string]string{"a.star": okPlan, "b/plan.star": "load('lib.star', _x = 'x')\n" + okPlan, "b/lib.star": "x = 1\n", "g/c/plan.star": okPlan},
 		},
 		{
-			name:  "parse-error, with a hint, and nothing after it",
+			name:  "Python, with a hint, and nothing after it",
 			files: map[string]string{"a.star": "import json\nx = y\n"},
 			want: []string{
-				"a.star:1:1: error: got import, want primary expression [parse-error]\n" +
-					`  hint: Starlark has no import: PlanResult, TaskResult, json, math and time are there already, other modules come by load("lib.star", "name")`,
+				"a.star:1:1: error: Starlark has no import [python-import]\n" +
+					`  hint: PlanResult, TaskResult, json, math and time are there already; other modules come by load("lib.star", "name")`,
 			},
 		},
 		{
 			name:  "undefined-name, all of them, in a module too, and missing-plan",
-			files: map[string]string{"a/plan.star": "load('lib.star', 'x')\ny = one\nz = two\n", "a/lib.star": "x = three\n"},
+			files: map[string]string{"a/plan.star": "load('lib.star', _x = 'x')\ny = one\nz = two\n", "a/lib.star": "x = three\n"},
 			want: []string{
 				"a/lib.star:1:5: error: undefined: three [undefined-name]",
 				"a/plan.star:1:1: error: no function plan(plan_input) is defined [missing-plan]",
@@ -75,12 +75,12 @@ func TestFiles(t *testing.T) {
 		},
 		{
 			name:  "plan-arity",
-			files: map[string]string{"a.star": "\ndef plan(a, b):\n    pass\n"},
-			want:  []string{"a.star:2:1: error: plan() must take one argument, plan_input: got def plan(a, b) [plan-arity]"},
+			files: map[string]string{"a.star": "\ndef plan(a, b):\n    return PlanResult()\n"},
+			want:  []string{"a.star:2:5: error: plan() must take one argument, plan_input: got def plan(a, b) [plan-arity]"},
 		},
 		{
 			name:  "load-error",
-			files: map[string]string{"a.star": "load('../x.star', 'x')\n" + okPlan, "b.star": okPlan + "load('x.star', 'x')\n"},
+			files: map[string]string{"a.star": "load('../x.star', _x = 'x')\n" + okPlan, "b.star": okPlan + "load('x.star', _x = 'x')\n"},
 			want: []string{
 				`a.star:1:6: error: cannot load "../x.star": want a path below the plan's directory, without ".." [load-error]`,
 				`b.star:3:6: error: cannot load "x.star": no such file in the plan's directory [load-error]`,
@@ -88,7 +88,7 @@ func TestFiles(t *testing.T) {
 		},
 		{
 			name:  "load-cycle",
-			files: map[string]string{"a.star": "load('_b.star', 'x')\n" + okPlan, "_b.star": "load('_c.star', 'x')\n", "_c.star": "\nload('_b.star', 'x')\n"},
+			files: map[string]string{"a.star": "load('_b.star', _x = 'x')\n" + okPlan, "_b.star": "load('_c.star', _x = 'x')\nx = 1\n", "_c.star": "\nload('_b.star', _x = 'x')\nx = 1\n"},
 			want: []string{
 				`_c.star:2:6: error: cannot load "_b.star": it loads this module, directly or through others; move what both need into a third module [load-cycle]`,
 			},
@@ -103,7 +103,7 @@ func TestFiles(t *testing.T) {
 			files: map[string]string{
 				"a.star": "def plan(plan_input):\n    return PlanResult(error_message = str(math.exp(1) + math.sin(math.pi)))\n",
 				"b.star": "def f(math):\n    return math.exp\n\ndef plan(plan_input):\n    return PlanResult()\n",
-				"c.star": "load('_m.star', 'm')\n" + okPlan, "_m.star": "m = [math.log]\n",
+				"c.star": "load('_m.star', _m = 'm')\n" + okPlan, "_m.star": "m = [math.log]\n",
 			},
 			want: []string{
 				"_m.star:1:11: error: math.log is left out: its result differs between CPUs, so the same record could give different executions [inexact-math]",
@@ -123,12 +123,12 @@ func TestFiles(t *testing.T) {
 		},
 		{
 			name:  "a module of two plans is reported once",
-			files: map[string]string{"a.star": "load('_m.star', 'm')\n" + okPlan, "b.star": "load('_m.star', 'm')\n" + okPlan, "_m.star": "m = q\n"},
+			files: map[string]string{"a.star": "load('_m.star', _m = 'm')\n" + okPlan, "b.star": "load('_m.star', _m = 'm')\n" + okPlan, "_m.star": "m = q\n"},
 			want:  []string{"_m.star:1:5: error: undefined: q [undefined-name]"},
 		},
 		{
 			name:  "a folder that holds plan.star is one plan",
-			files: map[string]string{"p/plan.star": "load('lib.star', 'x')\nload('sub/m.star', 'y')\n" + okPlan, "p/lib.star": "x = q\n", "p/sub/m.star": "y = 1\n"},
+			files: map[string]string{"p/plan.star": "load('lib.star', _x = 'x')\nload('sub/m.star', _y = 'y')\n" + okPlan, "p/lib.star": "x = q\n", "p/sub/m.star": "y = 1\n"},
 			paths: []string{"p"},
 			want:  []string{"p/lib.star:1:5: error: undefined: q [undefined-name]"},
 		},
@@ -150,19 +150,19 @@ func TestFiles(t *testing.T) {
 			if paths == nil {
 				paths = []string{"."}
 			}
-			findings, err := check.Files(context.Background(), paths, check.Options{})
+			report, err := check.Files(context.Background(), paths, check.Options{})
 			if err != nil {
 				t.Fatal(err)
 			}
 			var got []string
-			for _, f := range findings {
+			for _, f := range report.Findings {
 				got = append(got, f.String())
 			}
 			if diff := cmp.Diff(test.want, got); diff != "" {
 				t.Errorf("findings (-want +got):\n%s", diff)
 			}
-			if valid := check.Valid(findings); valid != (len(test.want) == 0) {
-				t.Errorf("Valid = %v", valid)
+			if report.Valid != (len(test.want) == 0) {
+				t.Errorf("Valid = %v", report.Valid)
 			}
 		})
 	}
@@ -170,12 +170,12 @@ func TestFiles(t *testing.T) {
 
 func TestFilesNamesThePlan(t *testing.T) {
 	tree(t, map[string]string{"g/c/plan.star": "x\n", "a.star": "x\n"})
-	findings, err := check.Files(context.Background(), []string{"."}, check.Options{})
+	report, err := check.Files(context.Background(), []string{"."}, check.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	plans := make(map[string]string)
-	for _, f := range findings {
+	for _, f := range report.Findings {
 		plans[f.File] = f.Plan
 	}
 	if diff := cmp.Diff(map[string]string{"a.star": "a", "g/c/plan.star": "g:c"}, plans); diff != "" {
@@ -202,15 +202,16 @@ type failingEngine struct {
 func (e failingEngine) Load(context.Context, *plan.Source) error { return e.err }
 
 func TestFilesThroughAnEngine(t *testing.T) {
-	tree(t, map[string]string{"a.star": okPlan})
+	// What the top level makes may cost anything.
+	tree(t, map[string]string{"a.star": "x = [i for i in range(10)]\n" + okPlan})
 	broken := errors.New("no worker starts")
 	_, err := check.Files(context.Background(), []string{"a.star"}, check.Options{Engine: failingEngine{err: broken}})
 	if !errors.Is(err, broken) {
 		t.Errorf("Files = %v, want the engine's own error", err)
 	}
 	fault := &plan.LoadError{Code: plan.CodeInit, File: "a.star", Line: 1, Col: 2, Message: "ran out of memory"}
-	findings, err := check.Files(context.Background(), []string{"a.star"}, check.Options{Engine: failingEngine{err: fmt.Errorf("load: %w", fault)}})
-	if err != nil || len(findings) != 1 || findings[0].Message != fault.Message {
-		t.Errorf("Files = %v, %v, want the plan's fault", findings, err)
+	report, err := check.Files(context.Background(), []string{"a.star"}, check.Options{Engine: failingEngine{err: fmt.Errorf("load: %w", fault)}})
+	if err != nil || len(report.Findings) != 1 || report.Findings[0].Message != fault.Message {
+		t.Errorf("Files = %v, %v, want the plan's fault", report, err)
 	}
 }
