@@ -90,20 +90,20 @@ func testTrouble(t *testing.T, d Delivery) {
 	var links [3]link
 	handle := c.Fault(faults...)
 	members := []*running{member(&links[0]), member(&links[1])}
-	for round := range 200 {
+	for round := range 100 {
 		more(10)
 		seen := len(sent) - 100
 		out.until("some answers", func() bool { return len(out.records) >= seen })
 		switch round {
-		case 40:
+		case 20:
 			links[0].set(true)
-		case 60:
+		case 30:
 			links[0].set(false)
-		case 80:
+		case 40:
 			members = append(members, member(&links[2]))
-		case 120:
+		case 60:
 			members[1].cancel()
-		case 140:
+		case 70:
 			links[2].set(true)
 			links[2].set(false)
 		}

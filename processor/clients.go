@@ -18,6 +18,8 @@ const (
 	probeTimeout = 5 * time.Second
 	// leaveTimeout bounds the leaving of the group, which the broker may not answer.
 	leaveTimeout = 2 * time.Second
+	// minRebalance is the least time that members get to give up partitions.
+	minRebalance = 5 * time.Second
 	// maxPoll is the number of records that one poll may bring.
 	maxPoll = 2000
 )
@@ -81,7 +83,9 @@ func (p *Processor) openConsumer() error {
 		kgo.BlockRebalanceOnPoll(),
 		kgo.SessionTimeout(p.opts.SessionTimeout),
 		kgo.HeartbeatInterval(p.opts.SessionTimeout/10),
-		kgo.RebalanceTimeout(30*time.Second),
+		// A member that dies within a rebalance holds up all others for this long. The
+		// callbacks of ours take two seconds at most.
+		kgo.RebalanceTimeout(max(p.opts.SessionTimeout, minRebalance)),
 		kgo.OnPartitionsAssigned(p.assigned),
 		kgo.OnPartitionsRevoked(p.revoked),
 		kgo.OnPartitionsLost(p.lost),

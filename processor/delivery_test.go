@@ -225,7 +225,7 @@ func testSecondMemberJoinsAndLeaves(t *testing.T, d Delivery) {
 		eventually(t, "both to own three partitions", func() bool {
 			return len(first.Status().Partitions) == 3 && len(second.Status().Partitions) == 3
 		})
-		out.count(len(out.records) + 200)
+		out.count(len(out.records) + 100)
 		second.stop()
 		eventually(t, "the first to own all partitions", func() bool { return len(first.Status().Partitions) == 6 })
 	}
