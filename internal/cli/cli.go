@@ -47,18 +47,19 @@ func usagef(format string, args ...any) error { return usageError{fmt.Errorf(for
 var errFailed = errors.New("failed")
 
 type app struct {
-	Run    runCmd    `cmd:"" help:"Run the service."`
-	Dev    devCmd    `cmd:"" help:"Try plans with an embedded broker; needs no Kafka."`
-	Exec   execCmd   `cmd:"" help:"Run a plan on PlanInput files."`
-	Check  checkCmd  `cmd:"" help:"Find mistakes in plans without running them on an input."`
-	Fmt    fmtCmd    `cmd:"" help:"Format plans."`
-	Test   testCmd   `cmd:"" help:"Run the tests of plans."`
-	New    newCmd    `cmd:"" help:"Begin a plan: its file, its tests and inputs."`
-	Stubs  stubsCmd  `cmd:"" help:"Write a Python stub of what plans find, for editors."`
-	Send   sendCmd   `cmd:"" help:"Put a PlanInput on the topic."`
-	Tail   tailCmd   `cmd:"" help:"Print executions as they come."`
-	Doctor doctorCmd `cmd:"" help:"Check sandbox, plans, broker, topics and group."`
-	Replay replayCmd `cmd:"" help:"Run a changed plan on recorded inputs and show what would differ."`
+	Run        runCmd        `cmd:"" help:"Run the service."`
+	Dev        devCmd        `cmd:"" help:"Try plans with an embedded broker; needs no Kafka."`
+	Exec       execCmd       `cmd:"" help:"Run a plan on PlanInput files."`
+	Check      checkCmd      `cmd:"" help:"Find mistakes in plans without running them on an input."`
+	Fmt        fmtCmd        `cmd:"" help:"Format plans."`
+	Test       testCmd       `cmd:"" help:"Run the tests of plans."`
+	New        newCmd        `cmd:"" help:"Begin a plan: its file, its tests and inputs."`
+	Stubs      stubsCmd      `cmd:"" help:"Write a Python stub of what plans find, for editors."`
+	Send       sendCmd       `cmd:"" help:"Put a PlanInput on the topic."`
+	Tail       tailCmd       `cmd:"" help:"Print executions as they come."`
+	Doctor     doctorCmd     `cmd:"" help:"Check sandbox, plans, broker, topics and group."`
+	Completion completionCmd `cmd:"" help:"Print a script that makes a shell complete commands."`
+	Replay     replayCmd     `cmd:"" help:"Run a changed plan on recorded inputs and show what would differ."`
 
 	Version kong.VersionFlag `help:"Print the version and exit."`
 }
