@@ -17,13 +17,16 @@
 //     with object keys sorted.
 //
 // A builtin whose work grows with its arguments charges the thread's step counter
-// for it, before it does the work. Values are shared by all threads and immutable;
+// for it, before it does the work. So do those of Starlark's own builtins that need
+// it, which are replaced for that: all any bytes dict enumerate fail float hash int
+// list max min print repr reversed set sorted str tuple zip. Values are shared by all threads and immutable;
 // what differs by run is bound to the thread with [Bind].
 package predeclared
 
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 	"unicode/utf8"
@@ -116,6 +119,7 @@ var values = sync.OnceValue(func() starlark.StringDict {
 		"math":            mathModule(),
 		"time":            timeModule(),
 	}
+	maps.Copy(d, charged())
 	d.Freeze()
 	return d
 })

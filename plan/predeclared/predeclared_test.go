@@ -31,7 +31,8 @@ func call(t testing.TB, thread *starlark.Thread, name string, args ...starlark.V
 
 func TestNames(t *testing.T) {
 	want := []string{"ExecutionStatus", "PlanResult", "StoredData", "TaskResult", "json", "math", "struct", "time"}
-	if diff := cmp.Diff(want, slices.Sorted(maps.Keys(Values()))); diff != "" {
+	got := slices.DeleteFunc(slices.Sorted(maps.Keys(Values())), starlark.Universe.Has)
+	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("Values (-want +got):\n%s", diff)
 	}
 	if !Has("json") || Has("len") {

@@ -38,7 +38,8 @@ func TestReferenceIsComplete(t *testing.T) {
 	for name, v := range values {
 		_, message := v.(*starlarkpb.Type)
 		_, enum := v.(*starlarkpb.EnumType)
-		if !described[name] && !message && !enum {
+		// Starlark's own builtins are described in its specification.
+		if !described[name] && !message && !enum && !starlark.Universe.Has(name) {
 			t.Errorf("%s is predeclared and not described", name)
 		}
 	}
