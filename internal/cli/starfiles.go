@@ -10,23 +10,29 @@ import (
 )
 
 // starFiles lists the files that paths name, in order and each once. A file is
-// taken whatever its name is; a directory gives all files below it whose name ends
-// with one of the suffixes, hidden folders left out.
+// taken whatever its name is; a directory, or a link to one, gives all files below
+// it whose name ends with one of the suffixes, hidden folders left out.
 func starFiles(paths []string, suffixes ...string) ([]string, error) {
 	var files []string
 	for _, path := range paths {
-		err := filepath.WalkDir(path, func(name string, entry fs.DirEntry, err error) error {
+		info, err := os.Stat(path)
+		if err != nil {
+			return nil, err
+		}
+		if !info.IsDir() {
+			files = append(files, filepath.Clean(path))
+			continue
+		}
+		err = fs.WalkDir(os.DirFS(path), ".", func(name string, entry fs.DirEntry, err error) error {
 			switch {
 			case err != nil:
 				return err
-			case name == path && !entry.IsDir():
-				files = append(files, name)
 			case entry.IsDir():
-				if base := entry.Name(); name != path && strings.HasPrefix(base, ".") {
+				if name != "." && strings.HasPrefix(entry.Name(), ".") {
 					return fs.SkipDir
 				}
 			case slices.ContainsFunc(suffixes, func(s string) bool { return strings.HasSuffix(name, s) }):
-				files = append(files, name)
+				files = append(files, filepath.Join(path, filepath.FromSlash(name)))
 			}
 			return nil
 		})

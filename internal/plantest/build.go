@@ -230,7 +230,11 @@ func (anyNames) Name() string { return "any" }
 
 // CallInternal is any(iterable).
 func (anyNames) CallInternal(thread *starlark.Thread, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
-	return starlark.Call(thread, starlark.Universe["any"], args, kwargs)
+	fn, ok := predeclared.Values()["any"]
+	if !ok {
+		fn = starlark.Universe["any"]
+	}
+	return starlark.Call(thread, fn, args, kwargs)
 }
 
 // AttrNames implements starlark.HasAttrs.

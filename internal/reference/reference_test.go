@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"go.starlark.net/starlark"
 
 	"starplan/internal/plantest"
 	"starplan/internal/reference"
@@ -45,6 +46,9 @@ func TestPage(t *testing.T) {
 func TestStubsNameEverything(t *testing.T) {
 	stub := reference.Stubs()
 	for name := range predeclared.Values() {
+		if starlark.Universe.Has(name) {
+			continue // Python has it, too.
+		}
 		if !regexp.MustCompile(`(?m)^(class |def )?` + name + `[:(]`).MatchString(stub) {
 			t.Errorf("the stub does not define %s", name)
 		}
