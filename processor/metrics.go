@@ -211,7 +211,7 @@ func newCollector(c *core, topic string) *collector {
 		core:       c,
 		topic:      topic,
 		inFlight:   desc("in_flight_records", "Records taken on and not answered yet."),
-		lagRecords: desc("consumer_lag_records", "Offsets from the first unanswered record to the end of the partition, as of the last fetch.", "topic", "partition"),
+		lagRecords: desc("consumer_lag_records", "Offsets from the first unanswered record to the end of the partition; only of partitions that this member owns.", "topic", "partition"),
 		lagSeconds: desc("consumer_lag_seconds", "Age of the oldest record that was taken on and not answered yet; 0 where there is none."),
 		assigned:   desc("assigned_partitions", "Partitions that this member owns."),
 		blocked:    desc("blocked_partitions", "Partitions that are not fetched because execution ran as far ahead as it may, by reason.", "reason"),

@@ -91,6 +91,10 @@ type Options struct {
 	Logger *slog.Logger
 	// Registerer takes the metrics; nil means that nobody does.
 	Registerer prometheus.Registerer
+
+	// endsPause is how often the ends of partitions are asked for, for tests; 0
+	// means the constant.
+	endsPause time.Duration
 }
 
 // withDefaults fills in what was left out. It does not check.

@@ -161,6 +161,7 @@ func (p *Processor) Run(ctx context.Context) error {
 	var background sync.WaitGroup
 	background.Go(func() { p.runGoka(hard) })
 	background.Go(func() { c.run(hard) })
+	background.Go(func() { p.watchEnds(run) })
 	p.poll(run)
 	err := context.Cause(run)
 	if ctx.Err() != nil {
