@@ -67,21 +67,7 @@ func TestHosts(t *testing.T) {
 				t.Skip("this machine has loopback addresses only")
 			}
 			before := reloads
-			req, err := http.NewRequestWithContext(t.Context(), test.method, "http://"+test.addr+test.path, nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			req.Host = test.host
-			for k, v := range test.header {
-				req.Header.Set(k, v)
-			}
-			res, err := http.DefaultTransport.RoundTrip(req) // It follows no redirects.
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := res.Body.Close(); err != nil {
-				t.Fatal(err)
-			}
+			res := askHost(t, test.method, test.addr, test.path, test.host, test.header)
 			if res.StatusCode != test.want {
 				t.Errorf("%s %s with Host %s = %d, want %d", test.method, test.path, test.host, res.StatusCode, test.want)
 			}
@@ -93,6 +79,27 @@ func TestHosts(t *testing.T) {
 			}
 		})
 	}
+}
+
+// askHost asks once and follows no redirects.
+func askHost(t *testing.T, method, addr, path, host string, header map[string]string) *http.Response {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, "http://"+addr+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Host = host
+	for k, v := range header {
+		req.Header.Set(k, v)
+	}
+	res, err := http.DefaultTransport.RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := res.Body.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return res
 }
 
 // outerAddr is an address of this machine that is not a loopback one; empty

@@ -98,9 +98,15 @@ const (
 	bad  = "def plan(plan_input):\n    x = 1\n    fail(\"no such order\")\n"
 )
 
-func (f *fixture) get(path string) (*http.Response, string) {
+// answer is what the page answers beside the body.
+type answer struct {
+	code   int
+	header http.Header
+}
+
+func (f *fixture) get(path string) (answer, string) {
 	f.t.Helper()
-	req, err := http.NewRequestWithContext(f.t.Context(), "GET", f.url+path, nil)
+	req, err := http.NewRequestWithContext(f.t.Context(), http.MethodGet, f.url+path, nil)
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -113,11 +119,14 @@ func (f *fixture) get(path string) (*http.Response, string) {
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	return res, string(body)
+	return answer{res.StatusCode, res.Header}, string(body)
 }
 
-func TestPaths(t *testing.T) {
-	f := newFixture(t, nil)
+// fullFixture is a page that has something to show everywhere. id is the exec_id
+// of a failure.
+func fullFixture(t *testing.T) (f *fixture, id string) {
+	t.Helper()
+	f = newFixture(t, nil)
 	f.state = statuspage.State{
 		NotReady:  []string{"broker is away"},
 		Processor: &processor.Status{Joined: true, Generation: 4, Partitions: []int32{0, 1, 2, 7}, Consumer: processor.ClientStatus{State: "up"}},
@@ -134,8 +143,12 @@ func TestPaths(t *testing.T) {
 	}
 	f.reload = &statuspage.Reload{Trigger: "signal", Report: plan.Report{{Result: plan.ResultUnchanged}, {Result: plan.ResultKept}}}
 	f.run("route", good, &planpb.PlanInput{PlanName: "route"})
-	id := f.run("check", bad, &planpb.PlanInput{TaskExecutions: []*planpb.TaskExecution{{Header: &planpb.ExecutionHeader{Name: "fetch", ExecId: "e-1"}}}})
+	id = f.run("check", bad, &planpb.PlanInput{TaskExecutions: []*planpb.TaskExecution{{Header: &planpb.ExecutionHeader{Name: "fetch", ExecId: "e-1"}}}})
+	return f, id
+}
 
+func TestPaths(t *testing.T) {
+	f, id := fullFixture(t)
 	for _, test := range []struct {
 		path    string
 		want    int
@@ -164,8 +177,8 @@ func TestPaths(t *testing.T) {
 		{"/events?status=odd", 400, []string{"status: want"}, nil},
 	} {
 		res, body := f.get(test.path)
-		if res.StatusCode != test.want {
-			t.Errorf("GET %s = %d, want %d: %.300s", test.path, res.StatusCode, test.want, body)
+		if res.code != test.want {
+			t.Errorf("GET %s = %d, want %d: %.300s", test.path, res.code, test.want, body)
 		}
 		for _, want := range test.wants {
 			if !strings.Contains(body, want) {
@@ -178,7 +191,7 @@ func TestPaths(t *testing.T) {
 			}
 		}
 	}
-	if res, err := http.Post(f.url+"/", "text/plain", nil); err != nil || res.StatusCode != 405 {
+	if res, err := http.Post(f.url+"/", "text/plain", nil); err != nil || res.StatusCode != http.StatusMethodNotAllowed {
 		t.Errorf("POST / = %v, %v, want 405", res, err)
 	} else {
 		res.Body.Close()
@@ -210,7 +223,7 @@ var inline = regexp.MustCompile(`(?s)<(style|script)>(.*?)</(?:style|script)>`)
 func TestPolicy(t *testing.T) {
 	f := newFixture(t, nil)
 	res, body := f.get("/")
-	policy := res.Header.Get("Content-Security-Policy")
+	policy := res.header.Get("Content-Security-Policy")
 	found := inline.FindAllStringSubmatch(body, -1)
 	if len(found) != 2 {
 		t.Fatalf("the page has %d style sheets and scripts, want one of each", len(found))
@@ -232,7 +245,7 @@ func TestPolicy(t *testing.T) {
 	for _, path := range []string{"/", "/api/plans", "/executions/nobody"} {
 		res, _ := f.get(path)
 		for header, want := range map[string]string{"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store", "Referrer-Policy": "no-referrer", "Cross-Origin-Resource-Policy": "same-origin"} {
-			if got := res.Header.Get(header); got != want {
+			if got := res.header.Get(header); got != want {
 				t.Errorf("GET %s: %s = %q, want %q", path, header, got, want)
 			}
 		}

@@ -33,7 +33,7 @@ type events struct {
 
 func (f *fixture) events(ctx context.Context, path, last string) *events {
 	f.t.Helper()
-	req, err := http.NewRequestWithContext(ctx, "GET", f.url+path, nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, f.url+path, nil)
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -45,7 +45,7 @@ func (f *fixture) events(ctx context.Context, path, last string) *events {
 		f.t.Fatal(err)
 	}
 	f.t.Cleanup(func() { res.Body.Close() })
-	if res.StatusCode != 200 || res.Header.Get("Content-Type") != "text/event-stream" {
+	if res.StatusCode != http.StatusOK || res.Header.Get("Content-Type") != "text/event-stream" {
 		f.t.Fatalf("GET %s = %d %s", path, res.StatusCode, res.Header.Get("Content-Type"))
 	}
 	lines := bufio.NewScanner(res.Body)
@@ -171,8 +171,8 @@ func TestStreamsAreBounded(t *testing.T) {
 		s.next()
 		all = append(all, s)
 	}
-	if res, body := f.get("/events"); res.StatusCode != 503 {
-		t.Errorf("stream 33 = %d %s, want 503", res.StatusCode, body)
+	if res, body := f.get("/events"); res.code != http.StatusServiceUnavailable {
+		t.Errorf("stream 33 = %d %s, want 503", res.code, body)
 	}
 	// Closing ends them all, and a reader that goes away makes room.
 	f.page.Close()

@@ -6,12 +6,13 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
 )
 
 const rowCount = "document.querySelectorAll('#rows tr').length"
 
-// TestPage goes through what an operator does.
+// TestPage goes through what an operator does, one step after the other.
 func TestPage(t *testing.T) {
 	r := startService(t)
 	b := startBrowser(t)
@@ -21,82 +22,93 @@ func TestPage(t *testing.T) {
 	b.wait("document.getElementById('live').innerText === 'Live'")
 	b.wantText("#none", "No execution has ended yet.")
 
-	t.Run("executions appear live", func(t *testing.T) {
-		b.t = t
-		b.eval("window.sameDocument = true", nil)
-		r.send(t, "route", 3, "")
-		b.wait(rowCount + " === 3")
-		r.send(t, "size_check", 2, "<script>alert(1)</script>")
-		b.wait(rowCount + " === 5")
-		b.wantText("#rows tr:first-child", "size_check", "failed", "plan", "fetch_order")
-		b.wantText("#rows tr:last-child", "route", "succeeded", "summarize, notify_orders")
-		b.wantText("#announce", "executions failed")
-		b.wait("window.sameDocument === true")
-		b.wait("document.getElementById('none').hidden")
-	})
-
-	t.Run("filters", func(t *testing.T) {
-		b.t = t
-		b.run(
-			chromedp.SetValue("#status", "failed", chromedp.ByQuery),
-			chromedp.Click(".filter button", chromedp.ByQuery),
-		)
-		b.wait("location.search.includes('status=failed') && " + rowCount + " === 2")
-		r.send(t, "route", 1, "")
-		r.send(t, "size_check", 1, "")
-		b.wait(rowCount + " === 3")
-		b.wait("[...document.querySelectorAll('#rows tr')].every((row) => row.className === 'failed')")
-		b.run(
-			chromedp.SetValue("#status", "", chromedp.ByQuery),
-			chromedp.SetValue("#plan", "route", chromedp.ByQuery),
-			chromedp.Click(".filter button", chromedp.ByQuery),
-		)
-		b.wait("location.search.includes('plan=route') && " + rowCount + " === 4")
-		b.wait("document.querySelector('#graphs-title').innerText.includes('route')")
-	})
-
-	t.Run("a failure opens with its source line", func(t *testing.T) {
-		b.t = t
-		b.run(chromedp.Navigate(r.url+"?status=failed"), chromedp.Click("#rows tr:last-child a", chromedp.ByQuery))
-		b.wait("document.querySelector('.excerpt mark')")
-		b.wantText(".excerpt mark", `return int(data.unpack("nothing"))`)
-		b.wantText("main", "size_check", "size_check.star:3:15", "Backtrace", "in size_of", "<script>alert(1)</script>")
-		// The caret stands below the column of the failing call.
-		var under string
-		b.eval("(() => { const [line, caret] = ['mark', '.caret'].map((s) => document.querySelector('.excerpt ' + s).textContent); return line.slice(caret.indexOf('^')); })()", &under)
-		if want := "(data"; under[:5] != want {
-			t.Errorf("the caret is below %q, want below %q", under, want)
-		}
-	})
-
-	t.Run("a reload error shows and goes away", func(t *testing.T) {
-		b.t = t
-		b.run(chromedp.Navigate(r.url))
-		b.wait("document.getElementById('live').innerText === 'Live'")
-		r.write(t, "route", unloadable)
-		b.run(chromedp.Click("form[action$=reload] button", chromedp.ByQuery))
-		b.wait("document.querySelector('.fault')")
-		b.wantText(".fault", "route.star:3:41: undefined: nmaes", "return PlanResult(next_task_names = nmaes)")
-		b.wantText("#plans", "serving last good version", "1 kept last good version")
-		b.screenshot("reload-error")
-		r.write(t, "route", route)
-		b.run(chromedp.Click("form[action$=reload] button", chromedp.ByQuery))
-		b.wait("!document.querySelector('.fault') && document.querySelector('.reload')")
-		b.wait("document.getElementById('live').innerText === 'Live'")
-	})
-
-	t.Run("pause", func(t *testing.T) {
-		b.t = t
-		b.run(chromedp.Click("#live", chromedp.ByQuery))
-		b.wait("document.getElementById('live').innerText === 'Paused'")
-		var before int
-		b.eval(rowCount, &before)
-		r.send(t, "route", 2, "")
-		b.run(chromedp.Click("#live", chromedp.ByQuery))
-		b.wait(fmt.Sprintf("%s === %d", rowCount, before+2))
-	})
+	for _, step := range []struct {
+		name string
+		do   func(*testing.T, *running, *browser)
+	}{
+		{"executions appear live", appearLive},
+		{"filters", filters},
+		{"a failure opens with its source line", failureOpens},
+		{"a reload error shows and goes away", reloadError},
+		{"pause", pause},
+	} {
+		t.Run(step.name, func(t *testing.T) {
+			b.t = t
+			step.do(t, r, b)
+		})
+	}
 	b.t = t
 	b.quiet()
+}
+
+func appearLive(t *testing.T, r *running, b *browser) {
+	b.eval("window.sameDocument = true", nil)
+	r.send(t, "route", 3, "")
+	b.wait(rowCount + " === 3")
+	r.send(t, "size_check", 2, "<script>alert(1)</script>")
+	b.wait(rowCount + " === 5")
+	b.wantText("#rows tr:first-child", "size_check", "failed", "plan", "fetch_order")
+	b.wantText("#rows tr:last-child", "route", "succeeded", "summarize, notify_orders")
+	b.wantText("#announce", "executions failed")
+	b.wait("window.sameDocument === true")
+	b.wait("document.getElementById('none').hidden")
+}
+
+func filters(t *testing.T, r *running, b *browser) {
+	b.run(
+		chromedp.SetValue("#status", "failed", chromedp.ByQuery),
+		chromedp.Click(".filter button", chromedp.ByQuery),
+	)
+	b.wait("location.search.includes('status=failed') && " + rowCount + " === 2")
+	r.send(t, "route", 1, "")
+	r.send(t, "size_check", 1, "")
+	b.wait(rowCount + " === 3")
+	b.wait("[...document.querySelectorAll('#rows tr')].every((row) => row.className === 'failed')")
+	b.run(
+		chromedp.SetValue("#status", "", chromedp.ByQuery),
+		chromedp.SetValue("#plan", "route", chromedp.ByQuery),
+		chromedp.Click(".filter button", chromedp.ByQuery),
+	)
+	b.wait("location.search.includes('plan=route') && " + rowCount + " === 4")
+	b.wait("document.querySelector('#graphs-title').innerText.includes('route')")
+}
+
+func failureOpens(t *testing.T, r *running, b *browser) {
+	b.run(chromedp.Navigate(r.url+"?status=failed"), chromedp.Click("#rows tr:last-child a", chromedp.ByQuery))
+	b.wait("document.querySelector('.excerpt mark')")
+	b.wantText(".excerpt mark", `return int(data.unpack("nothing"))`)
+	b.wantText("main", "size_check", "size_check.star:3:15", "Backtrace", "in size_of", "<script>alert(1)</script>")
+	// The caret stands below the column of the failing call.
+	var under string
+	b.eval("(() => { const [line, caret] = ['mark', '.caret'].map((s) => document.querySelector('.excerpt ' + s).textContent); return line.slice(caret.indexOf('^')); })()", &under)
+	if want := "(data"; under[:5] != want {
+		t.Errorf("the caret is below %q, want below %q", under, want)
+	}
+}
+
+func reloadError(t *testing.T, r *running, b *browser) {
+	b.run(chromedp.Navigate(r.url))
+	b.wait("document.getElementById('live').innerText === 'Live'")
+	r.write(t, "route", unloadable)
+	b.run(chromedp.Click("form[action$=reload] button", chromedp.ByQuery))
+	b.wait("document.querySelector('.fault')")
+	b.wantText(".fault", "route.star:3:41: undefined: nmaes", "return PlanResult(next_task_names = nmaes)")
+	b.wantText("#plans", "serving last good version", "1 kept last good version")
+	b.screenshot("reload-error")
+	r.write(t, "route", route)
+	b.run(chromedp.Click("form[action$=reload] button", chromedp.ByQuery))
+	b.wait("!document.querySelector('.fault') && document.querySelector('.reload')")
+	b.wait("document.getElementById('live').innerText === 'Live'")
+}
+
+func pause(t *testing.T, r *running, b *browser) {
+	b.run(chromedp.Click("#live", chromedp.ByQuery))
+	b.wait("document.getElementById('live').innerText === 'Paused'")
+	var before int
+	b.eval(rowCount, &before)
+	r.send(t, "route", 2, "")
+	b.run(chromedp.Click("#live", chromedp.ByQuery))
+	b.wait(fmt.Sprintf("%s === %d", rowCount, before+2))
 }
 
 // TestLooks sees all pages in all looks.
@@ -129,5 +141,31 @@ func TestLooks(t *testing.T) {
 		b.check(l.name + ", a success")
 		b.screenshot("success-" + l.name)
 	}
+	b.quiet()
+}
+
+// TestWithoutScripts does without scripts what needs none.
+func TestWithoutScripts(t *testing.T) {
+	r := startService(t)
+	b := startBrowser(t)
+	b.run(emulation.SetScriptExecutionDisabled(true), chromedp.Navigate(r.url))
+	for b.text("#state") != "Ready" { // The service starts while it is looked at.
+		b.run(chromedp.Reload())
+	}
+	b.wait("document.getElementById('live').hidden")
+	r.send(t, "route", 2, "")
+	r.send(t, "size_check", 1, "")
+	for b.text("#rows tr:nth-child(3)") == "(none)" {
+		b.run(chromedp.Reload())
+	}
+	b.run(chromedp.SetValue("#status", "failed", chromedp.ByQuery), chromedp.Click(".filter button", chromedp.ByQuery))
+	b.wait("location.search.includes('status=failed') && " + rowCount + " === 1")
+	b.run(chromedp.Click("#rows a", chromedp.ByQuery))
+	b.wait("document.querySelector('.excerpt mark')")
+	b.run(chromedp.Click("nav a", chromedp.ByQuery))
+	b.wait(rowCount + " === 3")
+	r.write(t, "route", unloadable)
+	b.run(chromedp.Click("form[action$=reload] button", chromedp.ByQuery))
+	b.wait("document.querySelector('.fault')")
 	b.quiet()
 }

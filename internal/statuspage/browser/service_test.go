@@ -16,6 +16,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"google.golang.org/protobuf/proto"
+
 	"starplan/internal/config"
 	"starplan/internal/devbroker"
 	"starplan/internal/service"
