@@ -41,6 +41,8 @@ type partition struct {
 	wake chan struct{}
 	// frozen partitions are fed no more; dead ones are not ours any more.
 	frozen, dead bool
+	// sealed partitions are about to die and take no answers any more.
+	sealed bool
 	// blocked says why the partition is not fetched; empty when it is.
 	blocked string
 	// dirty: position or metadata may differ from what was committed.
@@ -141,6 +143,19 @@ func (c *core) freeze(numbers []int32) []*partition {
 		}
 	}
 	return frozen
+}
+
+// seal lets no further answer in. A partition that is revoked has to come to rest:
+// an answer that arrived between the last commit and the partition's death would
+// be emitted without its offset, and the next owner would emit it again.
+func (c *core) seal(numbers []int32) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for n, p := range c.parts {
+		if contains(numbers, n) {
+			p.sealed = true
+		}
+	}
 }
 
 // kill gives partitions up: runs are cancelled, answers will be dropped.
@@ -286,7 +301,7 @@ func (c *core) submit(number int32, offset int64, release func(error)) (*entry, 
 func (c *core) finish(p *partition, e *entry, outcome execution.Outcome) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if p.dead || !e.Running() {
+	if p.dead || p.sealed || !e.Running() {
 		return false
 	}
 	e.Data.outcome = outcome

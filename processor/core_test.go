@@ -90,6 +90,32 @@ func TestDeadPartitionsAnswersAreDropped(t *testing.T) {
 	c.done([]*entry{first}) // acknowledged after the partition's death: no harm
 }
 
+func TestSealedPartitionsTakeNoAnswers(t *testing.T) {
+	c := ours(t, 2)
+	c.openSession()
+	nothing := func(error) {}
+	early, p, _ := c.submit(0, 0, nothing)
+	late, _, _ := c.submit(0, 1, nothing)
+	if !c.finish(p, early, execution.Outcome{}) {
+		t.Fatal("an answer was refused before the partition was sealed")
+	}
+	c.freeze([]int32{0})
+	c.seal([]int32{0})
+	if c.finish(p, late, execution.Outcome{}) {
+		t.Error("a sealed partition took an answer, whose offset nobody may commit in time")
+	}
+	batch := c.take(nil)
+	if len(batch) != 1 || batch[0] != early {
+		t.Errorf("%d answers to emit, want the one from before", len(batch))
+	}
+	c.done(batch)
+	c.cycled()
+	c.committed(c.commits(), map[int32]bool{0: true})
+	if !c.quiet([]int32{0}, false) {
+		t.Error("the partition did not come to rest")
+	}
+}
+
 func TestFrozenPartitionsAreNotFed(t *testing.T) {
 	c := ours(t, 2)
 	c.openSession()

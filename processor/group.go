@@ -52,6 +52,7 @@ func (p *Processor) revoked(ctx context.Context, _ *kgo.Client, gone map[string]
 	p.metrics.rebalances.Inc()
 	p.log.Info("partitions revoked", "group", p.opts.Group, "partitions", numbers)
 	p.core.freeze(numbers)
+	p.core.seal(numbers)
 	p.core.wakeCommitter()
 	p.await(ctx, func() bool { return p.core.quiet(numbers, false) })
 	p.turn(func() { p.core.kill(numbers) })
