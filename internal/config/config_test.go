@@ -23,6 +23,7 @@ func parse(t *testing.T, env map[string]string, args ...string) *config.Flags {
 		"TENANT_ID", "PLAN_PATH", "EXECUTOR_PATH", "PLAN_NAME", "EXECUTOR_NAME", "GRAPH_ID", "AGENT_GRAPH_ID", "PLAN_TIMEOUT",
 		"EXECUTOR_TIMEOUT", "PLAN_MAX_STEPS", "PLAN_MAX_MEMORY", "PLAN_WORKERS", "PLAN_WATCH", "REQUIRE_SANDBOX", "DELIVERY",
 		"KAFKA_BOOTSTRAP_SERVERS", "KAFKA_GROUP_ID", "KAFKA_START", "KAFKA_SESSION_TIMEOUT", "DEAD_LETTER_TOPIC", "HTTP_ADDR",
+		"HTTP_HOSTS", "SHOW_PAYLOADS",
 		"LOG_LEVEL", "LOG_FORMAT",
 	} {
 		t.Setenv(name, "") // Restores it at the end of the test.
@@ -34,7 +35,7 @@ func parse(t *testing.T, env map[string]string, args ...string) *config.Flags {
 		t.Setenv(name, value)
 	}
 	flags := new(config.Flags)
-	parser, err := kong.New(flags, kong.Vars{"delivery": string(processor.AtLeastOnce)})
+	parser, err := kong.New(flags)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,7 +64,7 @@ func TestResolve(t *testing.T) {
 			Workers: runtime.GOMAXPROCS(0),
 		},
 		Brokers: []string{"localhost:9092"}, Start: processor.Oldest(), SessionTimeout: 10 * time.Second,
-		Delivery: processor.AtLeastOnce, HTTPAddr: ":8080",
+		Delivery: processor.ExactlyOnce, HTTPAddr: ":8080",
 	}
 	for _, test := range []struct {
 		name string
@@ -100,6 +101,7 @@ func TestResolve(t *testing.T) {
 				"PLAN_WORKERS": "3", "PLAN_WATCH": "true", "REQUIRE_SANDBOX": "1", "KAFKA_BOOTSTRAP_SERVERS": "a:1, b:2",
 				"KAFKA_GROUP_ID": "g", "KAFKA_START": "latest", "KAFKA_SESSION_TIMEOUT": "30s", "DEAD_LETTER_TOPIC": "auto",
 				"HTTP_ADDR": "127.0.0.1:0", "HTTP_CONFIG_FILE": "web.yml", "DEBUG_ADDR": "[::1]:6060",
+				"HTTP_HOSTS": "status.example.com, starplan", "SHOW_PAYLOADS": "true",
 			},
 			want: func(c *config.Config) {
 				c.Limits = plan.Limits{Timeout: 500 * time.Millisecond, MaxSteps: 1000, MaxMemory: 1 << 30}
@@ -107,6 +109,7 @@ func TestResolve(t *testing.T) {
 				c.Brokers, c.GroupID, c.Start, c.SessionTimeout = []string{"a:1", "b:2"}, "g", processor.Latest(), 30*time.Second
 				c.DeadLetterTopic, c.HTTPAddr = "dlq-plan-inputs-acme", "127.0.0.1:0"
 				c.HTTPConfigFile, c.DebugAddr = "web.yml", "[::1]:6060"
+				c.HTTPHosts, c.ShowPayloads = []string{"starplan", "status.example.com"}, true
 			},
 		},
 	} {
@@ -147,6 +150,7 @@ func TestMistakes(t *testing.T) {
 		{"little memory", map[string]string{"PLAN_MAX_MEMORY": "1MiB"}, `PLAN_MAX_MEMORY: want a size of at least 16MiB, such as 256MiB or 1GiB, got "1MiB"`},
 		{"workers", map[string]string{"PLAN_WORKERS": "many"}, `PLAN_WORKERS: want a whole number from 1 to 1024, got "many"`},
 		{"watch", map[string]string{"PLAN_WATCH": "maybe"}, `PLAN_WATCH: want true or false, got "maybe"`},
+		{"payloads", map[string]string{"SHOW_PAYLOADS": "maybe"}, `SHOW_PAYLOADS: want true or false, got "maybe"`},
 		{"sandbox", map[string]string{"REQUIRE_SANDBOX": "maybe"}, `REQUIRE_SANDBOX: want true or false, got "maybe"`},
 		{"brokers", map[string]string{"KAFKA_BOOTSTRAP_SERVERS": "kafka"}, `KAFKA_BOOTSTRAP_SERVERS: want HOST:PORT, several separated by commas, got "kafka"`},
 		{"no brokers", map[string]string{"KAFKA_BOOTSTRAP_SERVERS": ","}, `KAFKA_BOOTSTRAP_SERVERS: want at least one HOST:PORT, got ","`},
