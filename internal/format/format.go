@@ -53,13 +53,22 @@ func Source(name string, text []byte) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: the formatted text does not parse, so the file is left as it is: %w", name, err)
 	}
-	if before.tree != after.tree {
-		return nil, fmt.Errorf("%s: the formatted text means something else (%s), so the file is left as it is", name, firstDifference(before.tree, after.tree))
-	}
-	if !slices.Equal(before.comments, after.comments) {
-		return nil, fmt.Errorf("%s: the formatted text has other comments, so the file is left as it is", name)
+	if err := keeps(before, after); err != nil {
+		return nil, fmt.Errorf("%s: %w, so the file is left as it is", name, err)
 	}
 	return out, nil
+}
+
+// keeps says what the formatted text does not keep of the original.
+func keeps(before, after meaning) error {
+	switch {
+	case before.tree != after.tree:
+		return fmt.Errorf("the formatted text means something else (%s)", firstDifference(before.tree, after.tree))
+	case !slices.Equal(before.comments, after.comments):
+		return errors.New("the formatted text has other comments")
+	default:
+		return nil
+	}
 }
 
 // parseError converts an error of buildtools' parser.
