@@ -113,7 +113,7 @@ func TestOpenErrors(t *testing.T) {
 		{"two plans of one name", Options{Path: twice}, `open catalog: two plans are named "a": DIR/a/plan.star and DIR/a.star; rename or remove one`},
 		{
 			"strict", Options{Path: broken, Strict: true},
-			"open catalog: plan \"b\": b.star:1:11: got ':', want ')'\nplan \"c\": c.star:1:1: no function plan(plan_input) is defined",
+			"open catalog: plan \"b\": b.star:1:10: got ':', want ')'\nplan \"c\": c.star:1:1: no function plan(plan_input) is defined",
 		},
 	} {
 		c, err := Open(context.Background(), withEngine(test.opts))

@@ -275,7 +275,7 @@ func (s *solver) index(e *syntax.IndexExpr) typ {
 	case kindString:
 		return typ{kind: kindString}
 	case kindTuple:
-		if l, ok := unparen(e.Y).(*syntax.Literal); ok && !x.site.leaked {
+		if l, ok := unparen(e.Y).(*syntax.Literal); ok {
 			if i, ok := l.Value.(int64); ok && i >= 0 && int(i) < len(x.site.elems) {
 				return x.site.elems[i]
 			}
@@ -322,9 +322,6 @@ func (s *solver) elements(t typ) typ {
 		return t.site.elem
 	case kindTuple:
 		var elem typ
-		if t.site.leaked {
-			return typ{kind: kindUnknown}
-		}
 		for _, e := range t.site.elems {
 			elem = s.join(elem, e)
 		}

@@ -164,7 +164,7 @@ func newReport(list []Finding, texts map[string]string) *Report {
 			}
 		}
 		r.Findings = append(r.Findings, f)
-		line := fmt.Sprintf("%s: %s [%s]", f.Position(), f.Message, f.Code)
+		line := f.Position() + ": " + f.Message
 		switch f.Severity {
 		case Error:
 			r.Valid = false

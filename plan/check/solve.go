@@ -2,6 +2,7 @@ package check
 
 import (
 	"go.starlark.net/resolve"
+	"go.starlark.net/starlark"
 	"go.starlark.net/syntax"
 
 	"starplan/proto/planpb"
@@ -239,10 +240,11 @@ func firstOf(id *syntax.Ident) *syntax.Ident {
 	return nil
 }
 
-// isUniversal reports whether a name is one that Starlark itself has.
+// isUniversal reports whether a name is one that Starlark itself has. Some of
+// these are predeclared in a form of our own.
 func isUniversal(id *syntax.Ident) bool {
 	b, ok := id.Binding.(*resolve.Binding)
-	return ok && b.Scope == resolve.Universal
+	return ok && (b.Scope == resolve.Universal || b.Scope == resolve.Predeclared && starlark.Universe.Has(id.Name))
 }
 
 // isPredeclared reports whether a name is one that plans find.

@@ -306,7 +306,10 @@ func (s *solver) putKey(c *site, t typ) {
 // putElem notes that an element of a tuple may be of a type.
 func (s *solver) putElem(c *site, i int, t typ) {
 	c = c.find()
-	if i >= len(c.elems) || c.leaked {
+	if c.leaked {
+		s.leak(t) // What the tuple consists of stays the same.
+	}
+	if i >= len(c.elems) {
 		s.leak(t)
 		return
 	}

@@ -100,10 +100,19 @@ func Explain(text string, line, col int, msg string) (Found, bool) {
 	return l.explain(i, msg)
 }
 
-// Place gives the position where the token begins that the parser speaks of. The
-// parser often gives the one where that token ends.
+// Place gives the position where the token begins that the parser speaks of, or
+// where the last one ends if that is a newline. The parser often gives the
+// position where the token ends.
 func Place(text string, line, col int, msg string) (atLine, atCol int, ok bool) {
 	tokens := lex.Scan(text)
+	if strings.HasPrefix(msg, "got newline") {
+		// What is missing belongs behind the last token, not on the next line.
+		for i := len(tokens) - 1; i >= 0; i-- {
+			if t := tokens[i]; t.Kind != lex.Newline && (t.EndLine < line || t.EndLine == line && t.EndCol <= col) {
+				return t.EndLine, t.EndCol, true
+			}
+		}
+	}
 	i := offending(tokens, line, col, msg)
 	if i < 0 || !named(tokens[i], msg) {
 		return 0, 0, false
