@@ -20,7 +20,7 @@ func (p *Processor) logOutcome(r *kgo.Record, o execution.Outcome) {
 		p.log.Debug("execution succeeded", append(coordinates(r), "plan", o.Plan, "exec_id", o.ExecID, "steps", o.Steps, "duration", o.Duration)...)
 	}
 	for _, w := range o.Warnings {
-		p.log.Info("execution has a flaw", append(coordinates(r), "plan", o.Plan, "exec_id", o.ExecID, "flaw", string(w))...)
+		p.log.Log(context.Background(), w.Level(), "execution has a flaw", append(coordinates(r), "plan", o.Plan, "exec_id", o.ExecID, "flaw", string(w))...)
 	}
 }
 

@@ -78,7 +78,7 @@ func Main(ctx context.Context, p Process) int {
 		kong.Description(description),
 		kong.Writers(p.Stdout, p.Stderr),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
-		kong.Vars{"version": version(), "delivery": "at-least-once"},
+		kong.Vars{"version": version()},
 		kong.BindTo(ctx, (*context.Context)(nil)),
 		kong.Bind(p),
 	)

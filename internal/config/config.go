@@ -73,7 +73,7 @@ type Kafka struct {
 	GroupID        string `name:"kafka-group-id" env:"KAFKA_GROUP_ID" group:"Kafka" placeholder:"GROUP" help:"Consumer group (GRAPH_ID-PLAN where both are set, else executors-TENANT)."`
 	Start          string `name:"kafka-start" env:"KAFKA_START" default:"oldest" group:"Kafka" placeholder:"WHERE" help:"Where a group without offsets begins: oldest, latest, an RFC 3339 time, or group:NAME (${default})."`
 	SessionTimeout string `name:"kafka-session-timeout" env:"KAFKA_SESSION_TIMEOUT" default:"10s" group:"Kafka" placeholder:"DURATION" help:"After this long without a heartbeat the broker gives a member's partitions to others (${default})."`
-	Delivery       string `name:"delivery" env:"DELIVERY" default:"${delivery}" group:"Kafka" placeholder:"MODE" help:"exactly-once or at-least-once (${default})."`
+	Delivery       string `name:"delivery" env:"DELIVERY" default:"exactly-once" group:"Kafka" placeholder:"MODE" help:"exactly-once or at-least-once (${default})."`
 	DeadLetters    string `name:"dead-letter-topic" env:"DEAD_LETTER_TOPIC" default:"none" group:"Kafka" placeholder:"TOPIC" help:"Topic for values that are no PlanInput; auto is dlq-plan-inputs-TENANT (${default})."`
 }
 

@@ -17,6 +17,7 @@ package execution
 
 import (
 	"bytes"
+	"log/slog"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -181,6 +182,17 @@ const (
 	// WarnMessageCut: the plan's error_message was longer than consumers store.
 	WarnMessageCut Warning = "error_message was cut to 1000 characters"
 )
+
+// Level is the log level that a warning deserves. Inputs of executors-py hold
+// neither graph nor lifetime: where that is normal it must not fill the log.
+func (w Warning) Level() slog.Level {
+	switch w {
+	case WarnBlankGraph, WarnBlankLifetime:
+		return slog.LevelDebug
+	default:
+		return slog.LevelWarn
+	}
+}
 
 // Cut shortens s to at most limit characters (runes), on a rune boundary. Bytes
 // that are no UTF-8 are replaced first, since protobuf refuses them.
