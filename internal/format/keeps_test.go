@@ -34,7 +34,7 @@ func TestKeeps(t *testing.T) {
 		{"default", "def f(a = 1):\n  pass", "def f(a):\n  pass", false},
 		{"lambda", "x = lambda a: a", "x = lambda b: a", false},
 		{"slice", "x = a[1:]", "x = a[:1]", false},
-		{"comprehension", "x = [a for a in b]", "x = {a for a in b}", false},
+		{"comprehension", "x = [a for a in b]", "x = [a for a in b if a]", false},
 		{"comment lost", "x = 1 # a", "x = 1", false},
 		{"comment changed", "# a\nx = 1", "# b\nx = 1", false},
 		{"comment twice", "# a\nx = 1", "# a\n# a\nx = 1", false},
