@@ -70,7 +70,7 @@ type Options struct {
 	// SessionTimeout is how long the group waits for a member that is silent; 0
 	// means [DefaultSessionTimeout]. Brokers refuse less than 6 s by default.
 	SessionTimeout time.Duration
-	// Delivery is [AtLeastOnce] or [ExactlyOnce]; empty means AtLeastOnce.
+	// Delivery is [AtLeastOnce] or [ExactlyOnce]; empty means ExactlyOnce.
 	Delivery Delivery
 	// DeadLetterTopic takes the records that are no PlanInput; empty means none.
 	DeadLetterTopic string
@@ -109,7 +109,7 @@ func (o Options) withDefaults() Options {
 		o.StopTimeout = DefaultStopTimeout
 	}
 	if o.Delivery == "" {
-		o.Delivery = AtLeastOnce
+		o.Delivery = ExactlyOnce
 	}
 	if o.MaxAheadRecords == 0 {
 		o.MaxAheadRecords = DefaultMaxAheadRecords
