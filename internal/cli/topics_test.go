@@ -28,6 +28,13 @@ func command(ctx context.Context, args ...string) (code int, stdout, stderr stri
 // startService runs a service with one plan, which fails for the input "bad".
 func startService(t *testing.T) (broker string) {
 	t.Helper()
+	broker, _ = startServiceAt(t)
+	return broker
+}
+
+// startServiceAt is startService that tells the HTTP address as well.
+func startServiceAt(t *testing.T) (broker, httpAddr string) {
+	t.Helper()
 	b, err := devbroker.Start(devbroker.Options{Tenant: "acme"})
 	if err != nil {
 		t.Fatal(err)
@@ -52,8 +59,9 @@ func startService(t *testing.T) (broker string) {
 			t.Errorf("service: %v", err)
 		}
 	})
-	awaitReady(t, "http://"+<-addr+"/readyz")
-	return b.Addr()
+	httpAddr = <-addr
+	awaitReady(t, "http://"+httpAddr+"/readyz")
+	return b.Addr(), httpAddr
 }
 
 // awaitReady asks until the answer is 200.
@@ -153,6 +161,29 @@ func TestReplay(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestHealth(t *testing.T) {
+	_, addr := startServiceAt(t)
+	for _, test := range []struct {
+		name string
+		args []string
+		code int
+		want string
+	}{
+		{"ready", []string{"--http-addr=" + addr}, 0, `"ready": true`},
+		{"alive", []string{"--live", "--http-addr=" + addr}, 0, `"status": "ok"`},
+		{"nobody there", []string{"--http-addr=127.0.0.1:1"}, 1, "no answer: "},
+		{"address", []string{"--http-addr=8080"}, 2, `HTTP_ADDR: want HOST:PORT or :PORT, got "8080"`},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			code, stdout, stderr := command(t.Context(), append([]string{"health"}, test.args...)...)
+			if code != test.code || !strings.Contains(stdout+stderr, test.want) {
+				t.Errorf("health = %d\n%s%s\nwant %d and %q", code, stdout, stderr, test.code, test.want)
+			}
+		})
+	}
+	http.DefaultClient.CloseIdleConnections()
 }
 
 func TestSendAndTailMistakes(t *testing.T) {
