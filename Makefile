@@ -31,7 +31,7 @@ test-differential: ## Compare plans in Python and in Starlark (needs python3 wit
 
 .PHONY: test-kafka
 test-kafka: ## Run the end-to-end tests on a real Apache Kafka (needs Java and Maven).
-	STARPLAN_E2E_BROKER=kafka $(GO) test -race -count=1 -timeout=10m -v ./internal/e2e ./internal/kafkatest
+	STARPLAN_E2E_BROKER=kafka $(GO) test -p 1 -race -count=1 -timeout=10m ./bench/check ./internal/e2e ./internal/kafkatest
 
 .PHONY: test-browser
 test-browser: ## Run the status page in a real browser (needs Chromium); screenshots in SCREENSHOTS.
@@ -63,6 +63,10 @@ check-generated: proto ## Fail where generated files or go.mod are not up to dat
 .PHONY: bench
 bench: ## Run the benchmarks.
 	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+.PHONY: bench-short
+bench-short: ## Run the benchmarks for a moment each, to see that they work.
+	$(GO) test -run '^$$' -bench . -benchtime 50x ./plan/... ./starlarkpb ./processor ./bench
 
 .PHONY: fuzz
 fuzz: ## Run every fuzz test for ten seconds.
