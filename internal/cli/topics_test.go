@@ -240,7 +240,7 @@ func TestDoctor(t *testing.T) {
 			"ok    sandbox: ", "ok    plan good: loads from " + dir + "/good.star", "ok    broker " + broker + ": 1 in the cluster",
 			"ok    topic plan-inputs-acme: 4 partitions", "ok    topic plan-executions-acme: ", "ok    group new: is new; it begins at oldest",
 		}},
-		{"bad plan", []string{"--tenant-id=acme", "--kafka-group-id=new"}, 1, []string{"FAIL  plan bad: bad.star:1:11: ", "ok    plan good"}},
+		{"bad plan", []string{"--tenant-id=acme", "--kafka-group-id=new"}, 1, []string{"FAIL  plan bad: bad.star:1:10: ", "ok    plan good"}},
 		{"no topics", []string{"--tenant-id=other", "--plan-name=good"}, 1, []string{"FAIL  topic plan-inputs-other: does not exist; create it"}},
 		{"other group", []string{"--tenant-id=acme", "--plan-name=good", "--kafka-group-id=g"}, 1, []string{"FAIL  group g: ", "whose members serve other plans (assignor starplan/all", "choose another KAFKA_GROUP_ID"}},
 		{"no broker", []string{"--tenant-id=acme", "--plan-name=good", "--kafka-bootstrap-servers=127.0.0.1:1"}, 1, []string{"FAIL  broker 127.0.0.1:1: ", "connection refused"}},
