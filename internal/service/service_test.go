@@ -273,7 +273,7 @@ func TestConfigErrors(t *testing.T) {
 			if err := os.WriteFile(filepath.Join(dir, "bad.star"), []byte("def plan(:"), 0o600); err != nil {
 				panic(err)
 			}
-		}, "bad.star:1:11: "},
+		}, "bad.star:1:10: "},
 		{"two plans of one name", func(_ *config.Config, dir string) {
 			if err := os.MkdirAll(filepath.Join(dir, "route"), 0o700); err != nil {
 				panic(err)
