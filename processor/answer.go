@@ -2,6 +2,7 @@ package processor
 
 import (
 	"fmt"
+	"regexp"
 	"strconv"
 	"time"
 
@@ -20,9 +21,22 @@ const (
 	HeaderTimestamp = "starplan.error.timestamp"
 )
 
+// Headers of an execution. A record that is executed again gets the same ones.
+const (
+	// HeaderDigest is the digest of the plan that ran; missing where none did.
+	HeaderDigest = "starplan.plan.digest"
+	// HeaderSteps is how many steps it took; missing where that is not the same each
+	// time, as for an execution that was stopped by the clock.
+	HeaderSteps = "starplan.steps"
+	// HeaderTraceparent is the input's, where it is as W3C Trace Context wants it
+	// (https://www.w3.org/TR/trace-context/#traceparent-header): whoever traces the
+	// input finds what came of it.
+	HeaderTraceparent = "traceparent"
+)
+
 // overhead is more than a record batch of one record takes beside key and value
-// (61 bytes for the batch, up to 40 for the record).
-const overhead = 128
+// (61 bytes for the batch, up to 40 for the record, up to 200 for its headers).
+const overhead = 320
 
 // letterOverhead is more than the headers of a dead letter take, the message of up
 // to 1,000 characters included.
@@ -39,12 +53,33 @@ func (c *committer) records(e *entry) []*kgo.Record {
 	if t.unanswerable {
 		return nil
 	}
-	out := &kgo.Record{Topic: c.output, Key: t.record.Key, Value: t.outcome.Value}
+	out := &kgo.Record{Topic: c.output, Key: t.record.Key, Value: t.outcome.Value, Headers: headers(t.record, t.outcome)}
 	if !c.letterDue(t) {
 		return []*kgo.Record{out}
 	}
 	return []*kgo.Record{deadLetter(c.opts.DeadLetterTopic, t.record, t.outcome), out}
 }
+
+// headers are those of an execution.
+func headers(in *kgo.Record, o execution.Outcome) []kgo.RecordHeader {
+	var list []kgo.RecordHeader
+	for _, h := range in.Headers {
+		if h.Key == HeaderTraceparent && traceparent.Match(h.Value) {
+			list = append(list, h)
+			break
+		}
+	}
+	if o.Digest == "" {
+		return list
+	}
+	list = append(list, kgo.RecordHeader{Key: HeaderDigest, Value: []byte(o.Digest)})
+	if o.Reason == "" || o.Reason.Deterministic() {
+		list = append(list, kgo.RecordHeader{Key: HeaderSteps, Value: strconv.AppendUint(nil, o.Steps, 10)})
+	}
+	return list
+}
+
+var traceparent = regexp.MustCompile(`^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$`)
 
 // letterDue reports whether a dead letter goes with the answer.
 func (c *committer) letterDue(t *task) bool {
