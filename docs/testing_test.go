@@ -5,16 +5,20 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"go.starlark.net/starlark"
 	"go.starlark.net/syntax"
 	"pgregory.net/rapid"
 
 	"starplan/internal/plantest"
 	"starplan/plan"
+	"starplan/plan/check"
 	"starplan/scripts"
 )
 
@@ -123,4 +127,56 @@ func TestFailurePattern(t *testing.T) {
 	if got := position.FindStringSubmatch(out.Message); len(got) != 4 || got[1] != plan.EntryFile || got[2] != "2" || got[3] != "9" {
 		t.Errorf("%q has position %q, want plan.star, 2, 9", out.Message, got)
 	}
+}
+
+// TestDocuments holds the JSON documents that the pages show to those that the
+// commands print, by the names of their members.
+func TestDocuments(t *testing.T) {
+	for _, test := range []struct {
+		page, begins string
+		document     reflect.Type
+	}{
+		{"testing-plans.md", `    {"passed": `, reflect.TypeFor[plantest.Report]()},
+		{"graph-builder.md", `    {"valid": `, reflect.TypeFor[check.Report]()},
+	} {
+		text, err := os.ReadFile(test.page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, shown, ok := strings.Cut(string(text), "\n"+test.begins)
+		if !ok {
+			t.Errorf("%s shows no document that begins with %q", test.page, test.begins)
+			continue
+		}
+		shown, _, _ = strings.Cut(test.begins+shown, "\n\n")
+		var names []string
+		for _, m := range regexp.MustCompile(`"(\w+)"(?:[:,}]|$)`).FindAllStringSubmatch(regexp.MustCompile(`: "[^"]*"`).ReplaceAllString(shown, ":"), -1) {
+			names = append(names, m[1])
+		}
+		want := members(test.document)
+		slices.Sort(names)
+		slices.Sort(want)
+		if diff := cmp.Diff(slices.Compact(want), slices.Compact(names)); diff != "" {
+			t.Errorf("%s: members differ (-code +page):\n%s", test.page, diff)
+		}
+	}
+}
+
+// members lists the names in the JSON of a type, at any depth.
+func members(typ reflect.Type) []string {
+	for typ.Kind() == reflect.Pointer || typ.Kind() == reflect.Slice {
+		typ = typ.Elem()
+	}
+	if typ.Kind() != reflect.Struct {
+		return nil
+	}
+	var names []string
+	for i := range typ.NumField() {
+		name, _, _ := strings.Cut(typ.Field(i).Tag.Get("json"), ",")
+		if name == "" || name == "-" {
+			continue
+		}
+		names = append(append(names, name), members(typ.Field(i).Type)...)
+	}
+	return names
 }
