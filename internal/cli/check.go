@@ -146,17 +146,28 @@ type lateEngine struct {
 
 var _ plan.Engine = (*lateEngine)(nil)
 
+// start starts the pool, once.
+func (e *lateEngine) start(ctx context.Context) error {
+	e.once.Do(func() { e.pool, e.err = worker.NewPool(ctx, e.opts) })
+	return e.err
+}
+
 // Load implements [plan.Engine].
 func (e *lateEngine) Load(ctx context.Context, src *plan.Source) error {
-	e.once.Do(func() { e.pool, e.err = worker.NewPool(ctx, e.opts) })
-	if e.err != nil {
-		return e.err
+	if err := e.start(ctx); err != nil {
+		return err
 	}
 	return e.pool.Load(ctx, src)
 }
 
-// Start implements [plan.Engine]. A check runs no records.
-func (*lateEngine) Start(context.Context, *plan.Source, execution.Record, func(execution.Outcome)) {
+// Start implements [plan.Engine]. Where no worker can be started the record has no
+// plan that could be loaded, and Load tells why.
+func (e *lateEngine) Start(ctx context.Context, src *plan.Source, rec execution.Record, done func(execution.Outcome)) {
+	if err := e.start(ctx); err != nil {
+		done(plan.LoadFailure(e.opts.Tenant, rec, err))
+		return
+	}
+	e.pool.Start(ctx, src, rec, done)
 }
 
 // failed reports whether no worker could be started.

@@ -130,7 +130,7 @@ func newChecker(opts Options) (*checker, error) {
 // run checks all units, several at a time.
 func (c *checker) run(ctx context.Context) (*Report, error) {
 	var group errgroup.Group
-	group.SetLimit(2 * runtime.GOMAXPROCS(0)) // Some wait for the engine.
+	group.SetLimit(8 * runtime.GOMAXPROCS(0)) // Most of them may wait for the engine.
 	for _, u := range c.units {
 		group.Go(func() error {
 			if err := ctx.Err(); err != nil {
@@ -244,35 +244,4 @@ func (c *checker) unit(ctx context.Context, u unit) error {
 		c.take(m.findings)
 	}
 	return err
-}
-
-// load loads the plan as the service would.
-func (c *checker) load(ctx context.Context, u unit, survey *plan.Survey, modules map[string]*module) error {
-	src, err := plan.NewSource(u.name, survey.Entry, survey.Files)
-	var fault *plan.LoadError
-	if err == nil {
-		src.Graph = u.graphID
-		engine := c.local
-		for _, m := range modules {
-			if !m.bounded {
-				engine = c.opts.Engine
-			}
-		}
-		err = engine.Load(ctx, src)
-	}
-	switch {
-	case err == nil:
-		return nil
-	case !errors.As(err, &fault):
-		return err
-	}
-	m := modules[fault.File]
-	if m == nil {
-		m = modules[survey.Entry]
-	}
-	// What fails where a finding stands already fails because of it.
-	if fault.Line == 0 || !m.findings.hasError(fault.Line) {
-		m.findings.fault(fault)
-	}
-	return nil
 }

@@ -13,6 +13,7 @@ import (
 
 	"starplan/plan"
 	"starplan/plan/check"
+	"starplan/plan/execution"
 )
 
 const okPlan = "def plan(plan_input):\n    return PlanResult()\n"
@@ -194,9 +195,10 @@ func TestFilesErrors(t *testing.T) {
 }
 
 // failingEngine stands for an engine that cannot start its workers.
-type failingEngine struct {
-	plan.Engine
-	err error
+type failingEngine struct{ err error }
+
+func (e failingEngine) Start(_ context.Context, _ *plan.Source, rec execution.Record, done func(execution.Outcome)) {
+	done(plan.LoadFailure("check", rec, e.err))
 }
 
 func (e failingEngine) Load(context.Context, *plan.Source) error { return e.err }
