@@ -39,7 +39,7 @@ test-browser: ## Run the status page in a real browser (needs Chromium); screens
 
 .PHONY: test-prometheus
 test-prometheus: ## Have a real Prometheus watch a service that fails (needs Debian's prometheus).
-	$(GO) test -race -count=1 -timeout=5m -tags=prometheus ./deploy/prometheus
+	$(GO) test -count=1 -timeout=5m -tags=prometheus ./deploy/prometheus
 
 .PHONY: lint
 lint: ## Check style, generated code and formatting.

@@ -77,7 +77,7 @@ const (
 // plan is broken, a reload fails, the broker is stopped and the service is gone.
 // In each phase exactly the alerts fire that should.
 func TestAlerts(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 	defer cancel()
 	kind, err := kafkatest.KindFromEnv()
 	if err != nil {
@@ -166,8 +166,8 @@ func startService(ctx context.Context, t *testing.T, broker string) *running {
 		ended <- service.Run(ctx, service.Options{
 			Config: config.Config{
 				TenantID: tenant, PlanPath: dir, GroupID: "executors-acme", Brokers: []string{broker}, HTTPAddr: "127.0.0.1:0",
-				SessionTimeout: 2 * time.Second,
-				Execution:      config.Execution{Limits: plan.Limits{Timeout: 10 * time.Second, MaxSteps: 1e6, MaxMemory: 64 << 20}, Workers: 2},
+				SessionTimeout: 6 * time.Second,
+				Execution:      config.Execution{Limits: plan.Limits{Timeout: time.Minute, MaxSteps: 1e6, MaxMemory: 64 << 20}, Workers: 2},
 			},
 			Listening: func(a string) { addr <- a },
 			Logger:    slog.New(slog.NewTextHandler(log, nil)),
@@ -309,7 +309,7 @@ func startPrometheus(ctx context.Context, t *testing.T, target string) *promethe
 // await asks again and again until something holds.
 func (p *prometheus) await(ctx context.Context, t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(ctx, 45*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 90*time.Second)
 	defer cancel()
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
