@@ -3,7 +3,6 @@ package check
 import (
 	"slices"
 
-	"go.starlark.net/starlark"
 	"go.starlark.net/syntax"
 )
 
@@ -221,12 +220,8 @@ func (s *solver) method(c *syntax.CallExpr, dot *syntax.DotExpr) typ {
 
 // fixedMethod gives the result of a function of a predeclared module.
 func fixedMethod(x typ, name string) typ {
-	if v, ok := x.value.(starlark.HasAttrs); ok {
-		if v, err := v.Attr(name); err == nil {
-			if b, ok := v.(*starlark.Builtin); ok && b.Name() == "json.encode" {
-				return typ{kind: kindString}
-			}
-		}
+	if x.fixed == "json" && (name == "encode" || name == "indent") {
+		return typ{kind: kindString}
 	}
 	return typ{kind: kindUnknown}
 }

@@ -255,3 +255,29 @@ func typeOf(doc any) string {
 	}
 	return "null"
 }
+
+// TestDocumentedExample makes the finding that the documentation shows.
+func TestDocumentedExample(t *testing.T) {
+	page, err := os.ReadFile("../../docs/check.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := "def plan(plan_input):\n    for t in plan_input.task_executions:\n        if t.header.status == 4 or t.reslt.error_message:\n" +
+		"            return PlanResult(next_task_names = [\"repair\"])\n    return PlanResult()\n"
+	report, err := check.Source(context.Background(), "plans/route.star", text, check.Options{})
+	if err != nil || len(report.Findings) != 1 {
+		t.Fatalf("Source = %+v, %v, want one finding", report, err)
+	}
+	f := report.Findings[0]
+	first, hint, _ := strings.Cut(f.String(), "\n")
+	for _, want := range []string{first, strings.TrimSpace(hint), report.Excerpt(f)} {
+		for line := range strings.Lines(want) {
+			if !strings.Contains(string(page), strings.TrimRight(line, "\n")) {
+				t.Errorf("docs/check.md does not show %q", line)
+			}
+		}
+	}
+	if want := fmt.Sprintf(`"line": %d, "col": %d, "end_line": %d, "end_col": %d`, f.Line, f.Col, f.EndLine, f.EndCol); !strings.Contains(string(page), want) {
+		t.Errorf("docs/check.md does not show %s", want)
+	}
+}

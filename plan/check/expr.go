@@ -136,26 +136,28 @@ func (s *solver) ident(id *syntax.Ident) typ {
 	case isUniversal(id) && (id.Name == "True" || id.Name == "False"):
 		return typ{kind: kindBool}
 	case isPredeclared(id):
-		return valueType(predeclared.Values()[id.Name])
+		v := predeclared.Values()[id.Name]
+		if t := valueType(v); t.kind != kindUnknown {
+			return t
+		}
+		if _, ok := v.(starlark.HasAttrs); ok {
+			return typ{kind: kindFixed, fixed: id.Name}
+		}
 	}
 	return typ{kind: kindUnknown}
 }
 
-// valueType gives the type of a predeclared value.
+// valueType gives the type of a predeclared value, or of an attribute of one.
 func valueType(v starlark.Value) typ {
 	switch v := v.(type) {
 	case *starlarkpb.Type:
 		return typ{kind: kindType, md: v.Descriptor()}
-	case *starlark.Builtin:
-		return typ{kind: kindUnknown}
 	case starlark.Int:
 		return typ{kind: kindInt}
 	case starlark.Float:
 		return typ{kind: kindFloat}
 	case starlark.String:
 		return typ{kind: kindString}
-	case starlark.HasAttrs:
-		return typ{kind: kindFixed, value: v}
 	}
 	return typ{kind: kindUnknown}
 }
@@ -251,9 +253,8 @@ func (s *solver) attr(e *syntax.DotExpr, x typ) typ {
 	if !s.checkAttr(e, x) {
 		return typ{} // Nothing comes out of it.
 	}
-	if v, ok := x.value.(starlark.HasAttrs); ok && x.kind == kindFixed {
-		v, err := v.Attr(name)
-		if err == nil && v != nil {
+	if x.kind == kindFixed {
+		if v, err := x.attrs().Attr(name); err == nil && v != nil {
 			return valueType(v)
 		}
 	}

@@ -112,9 +112,15 @@ func (f *findings) tokenEnd(line, col int) (endLine, endCol int) {
 	}
 	i, _ := slices.BinarySearchFunc(f.tokens, line, func(t lex.Token, line int) int { return cmp.Compare(t.Line, line) })
 	for ; i < len(f.tokens) && f.tokens[i].Line == line; i++ {
-		if t := f.tokens[i]; t.Col == col && t.Kind != lex.Newline {
-			return t.EndLine, t.EndCol
+		t := f.tokens[i]
+		if t.Col != col || t.Kind == lex.Newline {
+			continue
 		}
+		// As f"text" and 1_000.
+		for next := i + 1; next < len(f.tokens) && t.Kind < lex.Operator && f.tokens[next].Kind < lex.Operator && t.Touches(f.tokens[next]); next++ {
+			t = f.tokens[next]
+		}
+		return t.EndLine, t.EndCol
 	}
 	return line, col + 1
 }

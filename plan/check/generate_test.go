@@ -121,6 +121,8 @@ func (g *generator) makeScalar() {
 		{`"text"`, "str"}, {"1", "int"}, {"None", "none"}, {"S", "struct"}, {"plan_input", "input"},
 		{"plan_input.task_executions[0]", "task"}, {"plan_input.task_executions[-1].header", "header"},
 		{"plan_input.task_executions[1].result", "result"}, {"struct(zz = 1, name = \"n\", header = struct(zz = 3))", "struct"},
+		{"json", "other"}, {"ExecutionStatus", "other"}, {"PlanResult", "other"}, {"len", "other"}, {"same", "other"}, {"b\"x\"", "other"}, {"(1, 2)", "other"}, {"set([1])", "other"},
+		{"PlanResult(next_task_names = [\"a\"])", "other"}, {"True", "other"}, {"1.5", "other"},
 		{"len(plan_input.task_executions)", "int"}, {"plan_input.plan_name + \"x\"", "str"}, {"\"%s-%d\" % (\"a\", 1)", "str"},
 	}
 	o := options[g.rng.IntN(len(options))]
@@ -309,7 +311,7 @@ func (g *generator) use() {
 	switch v.kind {
 	case "int":
 		g.line("print(%s + 1, range(%s), -%s)", name, name, name)
-	case "none":
+	case "none", "other":
 		g.line("print(%s == None)", name)
 	case "list":
 		g.line("print(len(%s), [1 for _ in %s])", name, name)

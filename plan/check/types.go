@@ -4,6 +4,8 @@ import (
 	"go.starlark.net/resolve"
 	"go.starlark.net/starlark"
 	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"starplan/plan/predeclared"
 )
 
 // kind is the shape of a value as far as the text tells it.
@@ -28,13 +30,13 @@ const (
 	kindDict     // Of site.
 	kindFunction // Of site.
 	kindType     // A constructor of messages of descriptor md.
-	kindFixed    // A predeclared module or enum: value.
+	kindFixed    // The predeclared module or enum of the name fixed.
 	// kindUnknown is any value. Nothing is said about it.
 	kindUnknown
 )
 
-// typ is what the text tells of a value. It is comparable once its site is that
-// of [site.find].
+// typ is what the text tells of a value. Two of them can be compared once their
+// sites are those of [site.find].
 type typ struct {
 	kind kind
 	// nullable says that the value may also be None.
@@ -45,7 +47,13 @@ type typ struct {
 	md              protoreflect.MessageDescriptor
 	fd              protoreflect.FieldDescriptor
 	site            *site
-	value           starlark.Value
+	fixed           string
+}
+
+// attrs gives the value of a predeclared name that has attributes.
+func (t typ) attrs() starlark.HasAttrs {
+	v, _ := predeclared.Values()[t.fixed].(starlark.HasAttrs)
+	return v
 }
 
 // site stands for the containers or functions that one place of the text makes.
@@ -111,7 +119,7 @@ func (t typ) String() string {
 	case kindType:
 		return "message type"
 	case kindFixed:
-		return t.value.Type()
+		return t.fixed
 	}
 	return "value"
 }

@@ -114,12 +114,9 @@ func (s *solver) checkAttr(e *syntax.DotExpr, x typ) bool {
 	case kindMessage:
 		return s.checkMessageAttr(e, x)
 	case kindFixed:
-		v, ok := x.value.(starlark.HasAttrs)
-		if !ok || slices.Contains(v.AttrNames(), name) {
+		v := x.attrs()
+		if slices.Contains(v.AttrNames(), name) {
 			return true
-		}
-		if id, ok := e.X.(*syntax.Ident); ok {
-			what = id.Name
 		}
 		if what == "math" && predeclared.InexactMath(name) {
 			return false // Said by another check.
