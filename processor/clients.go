@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -26,7 +27,7 @@ const (
 
 // common are the options of both clients.
 func (p *Processor) common(c *contact) []kgo.Opt {
-	return append(append([]kgo.Opt(nil), p.opts.ClientOptions...),
+	return append(append([]kgo.Opt{kgo.RetryBackoffFn(backoff)}, p.opts.ClientOptions...),
 		kgo.SeedBrokers(p.opts.Brokers...),
 		kgo.WithLogger(carrier.KafkaLogger(p.faults)),
 		kgo.WithHooks(c),
@@ -35,6 +36,14 @@ func (p *Processor) common(c *contact) []kgo.Opt {
 		// In a description of the group it tells whose transactions are alive.
 		kgo.ClientID(p.transactionalID),
 	)
+}
+
+// backoff is the time before try number fails+1, jittered. franz-go's own grows to
+// five seconds, which the group would stay without members after a broker has
+// come back.
+func backoff(fails int) time.Duration {
+	d := min(100*time.Millisecond<<min(max(fails-1, 0), 10), time.Second)
+	return d*4/5 + rand.N(d*2/5)
 }
 
 // producing are the options of clients that emit answers. Records are tried for as

@@ -3,6 +3,7 @@ package processor
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -169,5 +170,13 @@ func TestShareOfTheBounds(t *testing.T) {
 	check("the window is said first", true, 0, 0)
 	if got := c.parts[0].blocked; got != blockWindow {
 		t.Errorf("blocked for %q, want %q", got, blockWindow)
+	}
+}
+
+func TestBackoffIsBounded(t *testing.T) {
+	for fails := -1; fails < 200; fails++ {
+		if d := backoff(fails); d < 80*time.Millisecond || d > 1200*time.Millisecond {
+			t.Errorf("backoff(%d) = %v, want 80ms to 1.2s", fails, d)
+		}
 	}
 }

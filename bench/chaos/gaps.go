@@ -90,6 +90,7 @@ func (w *world) recovery(ctx context.Context) error {
 		{"the broker returns", 5 * time.Second, w.brokerDown(5 * time.Second), true},
 	}
 	traffic := w.traffic()
+	traffic.Share = nil // A slow record is a gap of its own.
 	traffic.Count = int((time.Duration(len(steps)+1) * (settle + watch)).Seconds() * w.rate)
 	producing, stop := context.WithCancel(ctx)
 	defer stop()
