@@ -179,6 +179,9 @@ func (c *checker) path(path string) error {
 	if err != nil {
 		return err
 	}
+	if len(found) == 0 {
+		return fmt.Errorf("%s holds no plan: want NAME.star, NAME/%s or GRAPH_ID/NAME/%s", path, plan.EntryFile, plan.EntryFile)
+	}
 	for _, loc := range found {
 		c.add(loc, c.graph)
 	}

@@ -134,6 +134,27 @@ func TestFiles(t *testing.T) {
 			want:  []string{"p/lib.star:1:5: error: undefined: q [undefined-name]"},
 		},
 		{
+			name:  "modules and tests need no plan",
+			files: map[string]string{"_m.star": "x = q\n", "a_test.star": "def test_a():\n    assert.eq(1, 1)\n", "b_test.star": "import a\n"},
+			paths: []string{"_m.star", "a_test.star", "b_test.star"},
+			want: []string{
+				"_m.star:1:5: error: undefined: q [undefined-name]",
+				"b_test.star:1:1: error: Starlark has no import [python-import]\n  hint: PlanResult, TaskResult, json, math and time are there already; other modules come by load(\"lib.star\", \"name\")",
+			},
+		},
+		{
+			name: "names that a module lacks, and a cycle beside other faults",
+			files: map[string]string{
+				"a/plan.star": "load(\n    \"lib.star\",\n    \"x\",\n    z = \"y\",\n)\nprint(x, z, q)\n" + okPlan,
+				"a/lib.star":  "load(\"plan.star\", \"plan\")\nx = plan\n",
+			},
+			want: []string{
+				`a/lib.star:1:6: error: cannot load "plan.star": it loads this module, directly or through others; move what both need into a third module [load-cycle]`,
+				`a/plan.star:4:9: error: cannot load "y" from "lib.star": it defines no such name [load-error]`,
+				`a/plan.star:6:13: error: undefined: q [undefined-name]`,
+			},
+		},
+		{
 			name:  "several paths",
 			files: map[string]string{"x/a.star": "a\n", "y/b.star": "b\n", "z/c.star": "c\n"},
 			paths: []string{"z", "x/a.star"},
@@ -188,6 +209,12 @@ func TestFilesErrors(t *testing.T) {
 	tree(t, map[string]string{"a.star": okPlan, "a/plan.star": okPlan})
 	if _, err := check.Files(context.Background(), []string{"absent"}, check.Options{}); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("Files(absent) = %v, want os.ErrNotExist", err)
+	}
+	if err := os.Mkdir("none", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := check.Files(context.Background(), []string{"none"}, check.Options{}); err == nil || !strings.Contains(err.Error(), "none holds no plan") {
+		t.Errorf("Files of an empty directory = %v", err)
 	}
 	if _, err := check.Files(context.Background(), []string{"."}, check.Options{}); err == nil || !strings.Contains(err.Error(), `two plans are named "a"`) {
 		t.Errorf("Files of two plans of one name = %v", err)

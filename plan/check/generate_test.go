@@ -37,7 +37,6 @@ type generator struct {
 	vars  map[string]*value
 	names []string
 	seq   int
-	funcs []string
 }
 
 // generate writes one plan of about so many statements.

@@ -40,7 +40,7 @@ func (m *module) checkNames(load *syntax.LoadStmt, from *module) {
 	if !ok {
 		return
 	}
-	for i, id := range load.From {
+	for _, id := range load.From {
 		defined := id.Name == "" || id.Name[0] == '_' // Name resolution refuses that.
 		for _, b := range mod.Globals {
 			defined = defined || b.First != nil && b.First.Name == id.Name
@@ -50,9 +50,7 @@ func (m *module) checkNames(load *syntax.LoadStmt, from *module) {
 		}
 		m.broken = true
 		pos := id.NamePos
-		if load.To[i].NamePos == pos {
-			pos.Col-- // `"name"`: the name begins behind the quote.
-		}
+		pos.Col-- // The name begins behind the quote.
 		m.findings.span(Error, plan.CodeLoad, pos, syntax.Position{}, fmt.Sprintf("cannot load %q from %q: it defines no such name", id.Name, load.ModuleName()), "")
 	}
 }

@@ -43,20 +43,21 @@ func record(t testing.TB) execution.Record {
 	return execution.Record{Topic: "plan-inputs-t", Key: []byte("p"), Value: value, Timestamp: time.UnixMilli(1_700_000_000_000)}
 }
 
-// runs compiles and runs a plan, and gives why it fails, or "".
-func runs(text string, rec execution.Record) (loadErr error, failure string) {
+// runs compiles and runs a plan. It gives why the run fails, or "", and why the
+// plan does not load.
+func runs(text string, rec execution.Record) (failure string, loadErr error) {
 	src, err := plan.NewSource("p", "p.star", map[string]string{"p.star": text})
 	if err != nil {
-		return err, err.Error()
+		return err.Error(), err
 	}
 	prog, err := plan.Compile(src, plan.Limits{MaxSteps: 1_000_000})
 	if err != nil {
-		return err, err.Error()
+		return err.Error(), err
 	}
 	if out := prog.Run("t", rec); out.Reason != "" {
-		return nil, out.Message
+		return out.Message, nil
 	}
-	return nil, ""
+	return "", nil
 }
 
 // errorsOf gives the findings of a text that are errors.
@@ -95,7 +96,7 @@ func TestGeneratedPlans(t *testing.T) {
 				n := seed.Add(1)
 				text := generate(uint64(n), 5+int(n%40))
 				made.Add(1)
-				if _, failure := runs(text, rec); failure != "" {
+				if failure, _ := runs(text, rec); failure != "" {
 					continue
 				}
 				good.Add(1)
@@ -152,7 +153,7 @@ func TestMutatedPlans(t *testing.T) {
 		rng := rand.New(rand.NewPCG(uint64(seed), 2))
 		text := generate(uint64(seed), 5)
 		text = mutate(rng, text)
-		loadErr, _ := runs(text, rec)
+		_, loadErr := runs(text, rec)
 		found := errorsOf(t, text)
 		if loadErr != nil {
 			broken++
@@ -198,7 +199,7 @@ func FuzzSource(f *testing.F) {
 			report.Excerpt(found)
 		}
 		if report.Valid {
-			if loadErr, _ := runs(text, rec); loadErr != nil {
+			if _, loadErr := runs(text, rec); loadErr != nil {
 				t.Errorf("valid, but does not load: %v", loadErr)
 			}
 		}
