@@ -170,7 +170,7 @@ func TestLoad(t *testing.T) {
 		{"steps", "[0 for x in range(100000000)]\ndef plan(i): pass\n", plan.CodeInit},
 		{"memory", "x = [['a' * 1000000] for i in range(10000)]\ny = [a + b for a in x for b in x]\ndef plan(i): pass\n", codeMemory},
 		{"big", "x = 'a' * (1 << 29)\ndef plan(i): pass\n", codeMemory},
-		{"clock", "x = [0] * 4000000\ny = [1 in x for _ in range(100000)]\ndef plan(i): pass\n", codeTimeout},
+		{"clock", "x = [0] * 500000\ny = [1 in x for _ in range(100000)]\ndef plan(i): pass\n", codeTimeout},
 		{"hang", directive + "hang while loading", codeTimeout},
 	} {
 		p := patient
