@@ -221,6 +221,21 @@ func TestFilesErrors(t *testing.T) {
 	}
 }
 
+// TestManyUndefinedNames checks that a long text full of mistakes takes no time.
+func TestManyUndefinedNames(t *testing.T) {
+	var text strings.Builder
+	for i := range 20_000 {
+		fmt.Fprintf(&text, "a%d\n", i)
+	}
+	report, err := check.Source(context.Background(), "p.star", text.String(), check.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := len(report.Errors); n != 201 { // And missing-plan.
+		t.Errorf("%d errors, want 201", n)
+	}
+}
+
 // failingEngine stands for an engine that cannot start its workers.
 type failingEngine struct{ err error }
 
