@@ -130,7 +130,7 @@ func TestAlerts(t *testing.T) {
 		if err := broker.Stop(ctx); err != nil {
 			t.Fatal(err)
 		}
-		prom.awaitFiring(ctx, t, "StarplanKafkaErrors op=connect", "StarplanNoAssignedPartitions")
+		prom.awaitFiring(ctx, t, "StarplanKafkaErrors op=connect", "StarplanKafkaErrors op=group", "StarplanNoAssignedPartitions")
 		if err := broker.Start(ctx); err != nil {
 			t.Fatal(err)
 		}
