@@ -449,7 +449,7 @@ func TestLinks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pages = append(pages, "../CHANGELOG.md")
+	pages = append(pages, "../CHANGELOG.md", "../README.md")
 	for _, page := range pages {
 		text, err := os.ReadFile(page)
 		if err != nil {
