@@ -32,6 +32,22 @@ func (l Location) Label() string { return execution.Key{Graph: l.Graph, Plan: l.
 // Read reads the plan. It reads nothing outside of the plan's own directory, and
 // that has to lie in the directory that was searched.
 func (l Location) Read() (*Source, error) {
+	root, err := l.open()
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = root.Close() }()
+	src, err := readRoot(root, l.entry, l.Name)
+	if err != nil {
+		return nil, err
+	}
+	src.Graph = l.Graph
+	return src, nil
+}
+
+// open gives the plan's own directory; links that lead out of the directory that
+// was searched are refused.
+func (l Location) open() (*os.Root, error) {
 	top, err := os.OpenRoot(l.top)
 	if err != nil {
 		return nil, fmt.Errorf("read plan %q: %w", l.Label(), err)
@@ -41,13 +57,7 @@ func (l Location) Read() (*Source, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read plan %q: %w", l.Label(), err)
 	}
-	defer func() { _ = root.Close() }()
-	src, err := readRoot(root, l.entry, l.Name)
-	if err != nil {
-		return nil, err
-	}
-	src.Graph = l.Graph
-	return src, nil
+	return root, nil
 }
 
 // Find lists the plans of a directory, sorted by label: NAME.star, NAME/plan.star

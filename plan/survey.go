@@ -24,14 +24,9 @@ type Survey struct {
 // Survey reads what it can of the plan. The error is that of reading its entry,
 // unless the text is at fault.
 func (l Location) Survey() (*Survey, error) {
-	top, err := os.OpenRoot(l.top)
+	root, err := l.open()
 	if err != nil {
-		return nil, fmt.Errorf("read plan %q: %w", l.Label(), err)
-	}
-	defer func() { _ = top.Close() }()
-	root, err := top.OpenRoot(l.dir)
-	if err != nil {
-		return nil, fmt.Errorf("read plan %q: %w", l.Label(), err)
+		return nil, err
 	}
 	defer func() { _ = root.Close() }()
 	s := newSurveyor(root, l.entry)
