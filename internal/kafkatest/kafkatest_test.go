@@ -114,7 +114,7 @@ func TestBroker(t *testing.T) {
 	}
 	select {
 	case err := <-wrote:
-		t.Errorf("a frozen broker answered: %v", err)
+		t.Fatalf("a frozen broker answered: %v", err)
 	case <-time.After(300 * time.Millisecond):
 	}
 	must(t, b.Thaw())

@@ -178,8 +178,16 @@ func (n *Node) Kill() error {
 	return nil
 }
 
-// Freeze sends SIGSTOP, Thaw SIGCONT.
-func (n *Node) Freeze() error { return n.signal(syscall.SIGSTOP) }
+// Freeze sends SIGSTOP and returns when the node stands still.
+func (n *Node) Freeze() error {
+	if err := n.signal(syscall.SIGSTOP); err != nil {
+		return err
+	}
+	if err := awaitStop(n.proc.cmd.Process.Pid); err != nil {
+		return fmt.Errorf("kafkatest: node %d: wait until it is stopped: %w", n.id, err)
+	}
+	return nil
+}
 
 // Thaw lets a frozen node go on.
 func (n *Node) Thaw() error { return n.signal(syscall.SIGCONT) }
