@@ -87,14 +87,14 @@ func (t *thread) failure(err error) failure {
 	if errors.As(err, &eval) {
 		f.message = eval.Msg
 		f.backtrace = eval.Backtrace()
-		f.pos = innermost(eval.CallStack)
+		f.pos = Innermost(eval.CallStack)
 	}
 	return f
 }
 
-// innermost is the position of the innermost frame that is the plan's own code,
-// not a builtin.
-func innermost(stack starlark.CallStack) syntax.Position {
+// Innermost gives the position of the innermost frame that is a script's own code
+// and not a builtin's; the zero position where there is none.
+func Innermost(stack starlark.CallStack) syntax.Position {
 	for i := range stack {
 		if pos := stack.At(i).Pos; pos.Line > 0 {
 			return pos

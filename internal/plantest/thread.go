@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"go.starlark.net/starlark"
-	"go.starlark.net/syntax"
 
 	"starplan/plan"
 	"starplan/plan/predeclared"
@@ -112,7 +111,7 @@ func (t *testThread) failure(f *testFile, err error) *Failure {
 	var eval *starlark.EvalError
 	if errors.As(err, &eval) {
 		fail.Message = eval.Msg
-		f.locate(fail, innermost(eval.CallStack))
+		f.locate(fail, plan.Innermost(eval.CallStack))
 		// The test's own frame and a builtin's say no more than the position does.
 		if stack := withinTest(eval.CallStack); len(stack) > 2 {
 			fail.Backtrace = (&starlark.EvalError{Msg: eval.Msg, CallStack: stack}).Backtrace()
@@ -136,16 +135,6 @@ func withinTest(stack starlark.CallStack) starlark.CallStack {
 		}
 	}
 	return stack
-}
-
-// innermost is the position of the innermost frame that is not a builtin's.
-func innermost(stack starlark.CallStack) syntax.Position {
-	for i := range stack {
-		if pos := stack.At(i).Pos; pos.Line > 0 {
-			return pos
-		}
-	}
-	return syntax.Position{}
 }
 
 // stateOf gives the test that a builtin is called from.
