@@ -137,7 +137,7 @@ func (s *Service) run(ctx context.Context) error {
 	s.plans.Store(plans)
 	proc, err := processor.New(processor.Options{
 		Brokers: c.Brokers, ClientOptions: c.Client, Tenant: c.TenantID, Group: c.GroupID, Serving: c.Serving(),
-		Start: c.Start, SessionTimeout: c.SessionTimeout, Delivery: c.Delivery,
+		Start: c.Start, SessionTimeout: c.SessionTimeout, InstanceID: c.InstanceID, Compression: c.Compression, Delivery: c.Delivery,
 		DeadLetterTopic: c.DeadLetterTopic, StepLimit: c.Limits.MaxSteps, Runner: &observed{plans, s.history, plans.Source}, Logger: s.log, Registerer: s.reg,
 	})
 	if err != nil {
@@ -175,7 +175,8 @@ func (s *Service) process(ctx context.Context) error {
 		<-done
 	}
 	var mismatch *processor.GroupMismatchError
-	if errors.As(err, &mismatch) {
+	var taken *processor.InstanceTakenError
+	if errors.As(err, &mismatch) || errors.As(err, &taken) {
 		return &ConfigError{err}
 	}
 	return err
