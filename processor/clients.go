@@ -17,6 +17,8 @@ const (
 	leaveTimeout = 2 * time.Second
 	// minRebalance is the least time that members get to give up partitions.
 	minRebalance = 5 * time.Second
+	// maxHeartbeat is the longest time between two heartbeats.
+	maxHeartbeat = time.Second
 	// maxPoll is the number of records that one poll may bring.
 	maxPoll = 2000
 )
@@ -88,7 +90,8 @@ func (p *Processor) openConsumer() error {
 		kgo.DisableAutoCommit(),
 		kgo.BlockRebalanceOnPoll(),
 		kgo.SessionTimeout(p.opts.SessionTimeout),
-		kgo.HeartbeatInterval(p.opts.SessionTimeout/10),
+		// A heartbeat is also how a member hears of a rebalance.
+		kgo.HeartbeatInterval(min(p.opts.SessionTimeout/10, maxHeartbeat)),
 		// A member that dies within a rebalance holds up all others for this long. The
 		// callbacks of ours take two seconds at most.
 		kgo.RebalanceTimeout(max(p.opts.SessionTimeout, minRebalance)),

@@ -22,17 +22,19 @@ const (
 // it is called with none.
 func (p *Processor) assigned(ctx context.Context, client *kgo.Client, added map[string][]int32) {
 	member, generation := client.GroupMetadata()
-	p.membership.set(func(m *membership) { m.joined, m.member, m.generation = true, member, generation })
+	p.membership.set(func(m *membership) { m.member, m.generation = member, generation })
 	numbers := added[p.input]
 	p.log.Info("joined the group", "group", p.opts.Group, "generation", generation, "new_partitions", numbers)
-	if len(numbers) == 0 {
-		return
+	if len(numbers) > 0 {
+		p.metrics.rebalances.Inc()
+		p.turn(func() { p.core.assign(p.runs, numbers) })
 	}
-	p.metrics.rebalances.Inc()
-	if p.opts.Delivery == ExactlyOnce {
+	// Not before: without its partitions this member would look ready, and a record
+	// that is produced then be passed over by a start at the end.
+	p.membership.set(func(m *membership) { m.joined = true })
+	if len(numbers) > 0 && p.opts.Delivery == ExactlyOnce {
 		p.reap(ctx, client, numbers)
 	}
-	p.turn(func() { p.core.assign(p.runs, numbers) })
 }
 
 // revoked is called when the group takes partitions away, or this member leaves.

@@ -72,6 +72,9 @@ func (p *Processor) adjustOffsets(ctx context.Context, offsets map[string]map[in
 		}
 		places[n] = at
 	}
+	if p.remade {
+		fresh, again = nil, append(again, fresh...)
+	}
 	if err := p.begin(ctx, places, fresh, again); err != nil {
 		return nil, err
 	}

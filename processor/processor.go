@@ -46,6 +46,9 @@ type Processor struct {
 	maxBytes atomic.Int64
 	// topics are those that the clients began with; nil until they were seen.
 	topics atomic.Pointer[map[string]topicState]
+	// remade: the input topic was deleted while this process had it. Nothing of what
+	// comes under its name was there when the group began.
+	remade bool
 	// doubt has a token when the topics should be looked at.
 	doubt chan struct{}
 
@@ -145,6 +148,9 @@ func (p *Processor) Run(ctx context.Context) error {
 		var gone *topicGoneError
 		if !errors.As(err, &gone) {
 			return err
+		}
+		if gone.topic == p.input {
+			p.remade = true
 		}
 		p.kafkaError("topic", "beginning anew: what was in flight is dropped, and executed again where its input is still there", err)
 	}

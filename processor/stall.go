@@ -19,11 +19,10 @@ const stallAfter = 45 * time.Second
 // and in Status, until something moves again; it changes nothing.
 func (p *Processor) watchStall(ctx context.Context) {
 	defer p.membership.set(func(m *membership) { m.stalled = "" })
-	tick := time.NewTicker(p.opts.stallAfter / 45)
+	every := p.opts.stallAfter / 45
+	tick := time.NewTicker(every)
 	defer tick.Stop()
-	var moves uint64
-	since := time.Now()
-	stalled := false
+	w := stall{after: p.opts.stallAfter, since: time.Now()}
 	for {
 		select {
 		case <-ctx.Done():
@@ -34,26 +33,57 @@ func (p *Processor) watchStall(ctx context.Context) {
 		s := p.core.standing()
 		// While no broker answers, that is what is wrong.
 		away := p.consumerContact.status(now, p.opts.SessionTimeout).State != StateUp
-		if s.moves != moves || s.lag == 0 || s.running > 0 || away {
-			if stalled {
-				p.log.Info("records are processed again", "stood_still", now.Sub(since))
-			}
-			moves, since, stalled = s.moves, now, false
+		switch still, turn := w.look(now, s, away); {
+		case turn == stallBegins:
+			p.log.Error("nothing moves although there are records to answer and no plan runs",
+				"stands_still", still, "lag_records", s.lag, slog.Any("partitions", s.partitions[:min(len(s.partitions), 20)]))
+			fallthrough
+		case turn == stallLasts:
+			reason := fmt.Sprintf("no progress for %v: %d records of lag on partitions %s, no plan running", still.Round(every), s.lag, s.text())
+			p.membership.set(func(m *membership) { m.stalled = reason })
+		case turn == stallEnds:
+			p.log.Info("records are processed again", "stood_still", still)
 			p.membership.set(func(m *membership) { m.stalled = "" })
-			continue
 		}
-		still := now.Sub(since)
-		if still < p.opts.stallAfter {
-			continue
-		}
-		if !stalled {
-			stalled = true
-			p.log.Error("nothing moves although there are records to answer and no plan runs", "stands_still", still, "lag_records", s.lag, slog.Any("partitions", s.partitions[:min(len(s.partitions), 20)]))
-		}
-		reason := fmt.Sprintf("no progress for %v: %d records of lag on partitions %v, no plan running",
-			still.Round(p.opts.stallAfter/45), s.lag, s.text())
-		p.membership.set(func(m *membership) { m.stalled = reason })
 	}
+}
+
+// stall decides whether a standstill is one.
+type stall struct {
+	after   time.Duration
+	since   time.Time // When something last moved, or nothing had to.
+	moves   uint64
+	stalled bool
+}
+
+// stallTurn is what one look at a stall brings.
+type stallTurn int
+
+const (
+	stallNone stallTurn = iota
+	stallBegins
+	stallLasts
+	stallEnds
+)
+
+// look takes how things stand at now, and whether the brokers are away. It gives
+// for how long nothing has moved.
+func (w *stall) look(now time.Time, s standing, away bool) (still time.Duration, turn stallTurn) {
+	still = now.Sub(w.since)
+	switch {
+	case s.moves != w.moves || s.lag == 0 || s.running > 0 || away:
+		if w.stalled {
+			turn = stallEnds
+		}
+		w.moves, w.since, w.stalled = s.moves, now, false
+	case still < w.after:
+	case w.stalled:
+		turn = stallLasts
+	default:
+		w.stalled = true
+		turn = stallBegins
+	}
+	return still, turn
 }
 
 // standing is how things stand, in numbers.
