@@ -10,6 +10,8 @@ import (
 
 	"go.starlark.net/starlark"
 	"go.starlark.net/syntax"
+
+	"starplan/plan/probe"
 )
 
 // Coverage is how much of one file ran.
@@ -48,45 +50,27 @@ type coverage struct {
 	files map[string]*fileCoverage
 }
 
-// fileCoverage is one file's: a place and a mark for each statement, in order of
-// the syntax tree. A file that several tests load is parsed several times, into
-// the same tree.
+// fileCoverage is one file's: its points, and whether each was passed. A file that
+// several tests load is parsed several times, into the same points.
 type fileCoverage struct {
-	lines []int
-	ran   []atomic.Bool
+	points []probe.Point
+	ran    []atomic.Bool
 }
 
 func newCoverage() *coverage { return &coverage{files: make(map[string]*fileCoverage)} }
 
-// hookName cannot be written in a file.
-const hookName = "mark statement"
-
-// hookSteps is what a call of the hook costs: to look it up, to load its argument,
-// to call it and to drop what it gives.
-const hookSteps = 4
-
-// instrument puts a call of the hook before every statement of a file, which must
-// not be resolved yet, and gives the predeclared names with the hook among them.
+// instrument puts marks between the statements of a file, which must not be
+// resolved yet, and gives the predeclared names that it needs then.
 func (c *coverage) instrument(path string, file *syntax.File, names starlark.StringDict) starlark.StringDict {
-	var ins instrumenter
-	file.Stmts = ins.block(file.Stmts)
+	var fc *fileCoverage
+	points, with := probe.Instrument(file, names, func(_ *starlark.Thread, point int) { fc.ran[point].Store(true) })
 	c.mu.Lock()
-	fc := c.files[path]
-	if fc == nil || !slices.Equal(fc.lines, ins.lines) {
-		fc = &fileCoverage{lines: ins.lines, ran: make([]atomic.Bool, len(ins.lines))}
+	defer c.mu.Unlock()
+	fc = c.files[path]
+	if fc == nil || !slices.EqualFunc(fc.points, points, func(a, b probe.Point) bool { return a.Kind == b.Kind && a.Line == b.Line }) {
+		fc = &fileCoverage{points: points, ran: make([]atomic.Bool, len(points))}
 		c.files[path] = fc
 	}
-	c.mu.Unlock()
-	with := make(starlark.StringDict, len(names)+1)
-	for name, v := range names {
-		with[name] = v
-	}
-	with[hookName] = starlark.NewBuiltin(hookName, func(thread *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, _ []starlark.Tuple) (starlark.Value, error) {
-		i, _ := args[0].(starlark.Int).Int64()
-		fc.ran[i].Store(true)
-		thread.Steps -= min(thread.Steps, hookSteps)
-		return starlark.None, nil
-	})
 	return with
 }
 
@@ -97,9 +81,12 @@ func (c *coverage) report() []Coverage {
 	list := make([]Coverage, 0, len(c.files))
 	for path, fc := range c.files {
 		lines := make(map[int]bool) // Whether all statements on it ran.
-		for i, line := range fc.lines {
-			before, ok := lines[line]
-			lines[line] = fc.ran[i].Load() && (before || !ok)
+		for i, point := range fc.points {
+			if point.Kind != probe.Statement {
+				continue
+			}
+			before, ok := lines[point.Line]
+			lines[point.Line] = fc.ran[i].Load() && (before || !ok)
 		}
 		cov := Coverage{File: path, Lines: len(lines), Percent: 100, Uncovered: []int{}}
 		for line, ran := range lines {
@@ -117,53 +104,4 @@ func (c *coverage) report() []Coverage {
 	}
 	slices.SortFunc(list, func(a, b Coverage) int { return cmp.Compare(a.File, b.File) })
 	return list
-}
-
-// instrumenter numbers statements.
-type instrumenter struct{ lines []int }
-
-// block gives the statements of a block with the calls between them.
-func (ins *instrumenter) block(stmts []syntax.Stmt) []syntax.Stmt {
-	out := make([]syntax.Stmt, 0, 2*len(stmts))
-	for _, stmt := range stmts {
-		if counts(stmt) {
-			pos := syntax.Start(stmt)
-			out = append(out, hookCall(pos, len(ins.lines)))
-			ins.lines = append(ins.lines, int(pos.Line))
-		}
-		switch stmt := stmt.(type) {
-		case *syntax.DefStmt:
-			stmt.Body = ins.block(stmt.Body)
-		case *syntax.IfStmt:
-			stmt.True = ins.block(stmt.True)
-			stmt.False = ins.block(stmt.False)
-		case *syntax.ForStmt:
-			stmt.Body = ins.block(stmt.Body)
-		}
-		out = append(out, stmt)
-	}
-	return out
-}
-
-// counts reports whether a statement does anything that a test could miss. What
-// defines and loads runs with the top level; a docstring does not run.
-func counts(stmt syntax.Stmt) bool {
-	switch stmt := stmt.(type) {
-	case *syntax.DefStmt, *syntax.LoadStmt:
-		return false
-	case *syntax.ExprStmt:
-		_, literal := stmt.X.(*syntax.Literal)
-		return !literal
-	default:
-		return true
-	}
-}
-
-func hookCall(pos syntax.Position, i int) syntax.Stmt {
-	return &syntax.ExprStmt{X: &syntax.CallExpr{
-		Fn:     &syntax.Ident{NamePos: pos, Name: hookName},
-		Lparen: pos,
-		Args:   []syntax.Expr{&syntax.Literal{Token: syntax.INT, TokenPos: pos, Raw: fmt.Sprint(i), Value: int64(i)}},
-		Rparen: pos,
-	}}
 }
