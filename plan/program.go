@@ -11,6 +11,7 @@ import (
 	"go.starlark.net/syntax"
 
 	"starplan/plan/predeclared"
+	"starplan/plan/probe"
 	"starplan/plan/python"
 )
 
@@ -29,6 +30,7 @@ type Program struct {
 	plan   starlark.Callable
 	defPos string
 	prints []string
+	probed bool
 }
 
 // Name is the plan's name.
@@ -39,6 +41,9 @@ func (p *Program) Digest() string { return p.src.Digest }
 
 // Source is what the program was compiled from.
 func (p *Program) Source() *Source { return p.src }
+
+// MaxSteps is the step limit of the program's runs.
+func (p *Program) MaxSteps() uint64 { return p.lim.MaxSteps }
 
 // Prints is what the top levels printed, bounded; often nil.
 func (p *Program) Prints() []string { return p.prints }
@@ -79,7 +84,21 @@ func Resolve(file *syntax.File) []*LoadError {
 // [*LoadError]. What Compile costs is bounded by the limits of steps and of
 // source size, but not in time and memory: plans that are not trusted are to be
 // compiled in a process that is limited.
-func Compile(src *Source, lim Limits) (p *Program, err error) {
+func Compile(src *Source, lim Limits) (*Program, error) { return compileWith(src, lim, nil) }
+
+// Passed is told of each point that a program with probes passes, in the module of
+// that name. Frame 1 of the thread's stack is the function that the point lies in.
+type Passed func(thread *starlark.Thread, module string, point probe.Point)
+
+// CompileProbed compiles as Compile does, with probes between the statements. Such
+// a program gives what it gives without, but its steps may be a few more or less,
+// and it stops that much later where the step limit is reached.
+func CompileProbed(src *Source, lim Limits, passed Passed) (*Program, error) {
+	return compileWith(src, lim, passed)
+}
+
+// compileWith compiles with probes where passed is not nil.
+func compileWith(src *Source, lim Limits, passed Passed) (p *Program, err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			p, err = nil, &LoadError{
@@ -90,7 +109,7 @@ func Compile(src *Source, lim Limits) (p *Program, err error) {
 		}
 	}()
 	lim = lim.withDefaults()
-	c := compiler{src: src, state: make(map[string]visit)}
+	c := compiler{src: src, passed: passed, state: make(map[string]visit)}
 	if err := c.visit(src.Entry, nil); err != nil {
 		return nil, err
 	}
@@ -100,7 +119,7 @@ func Compile(src *Source, lim Limits) (p *Program, err error) {
 		return globals[module], nil
 	}
 	for _, m := range c.modules {
-		g, err := m.prog.Init(t.thread, predeclared.Values())
+		g, err := m.prog.Init(t.thread, m.names)
 		if err != nil {
 			return nil, t.loadError(m, err)
 		}
@@ -112,14 +131,15 @@ func Compile(src *Source, lim Limits) (p *Program, err error) {
 	if fault != nil {
 		return nil, fault
 	}
-	return &Program{src: src, lim: lim, plan: plan, defPos: pos, prints: t.prints}, nil
+	return &Program{src: src, lim: lim, plan: plan, defPos: pos, prints: t.prints, probed: passed != nil}, nil
 }
 
 // module is a compiled file of a plan.
 type module struct {
-	name string
-	file *syntax.File
-	prog *starlark.Program
+	name  string
+	file  *syntax.File
+	names starlark.StringDict // Predeclared.
+	prog  *starlark.Program
 }
 
 // visit is how far the compiler is with a module.
@@ -134,6 +154,7 @@ const (
 // compiler orders a plan's modules so that each comes after those that it loads.
 type compiler struct {
 	src     *Source
+	passed  Passed // Nil without probes.
 	state   map[string]visit
 	modules []*module
 }
@@ -162,16 +183,27 @@ func (c *compiler) visit(name string, from *syntax.LoadStmt) error {
 			return err
 		}
 	}
-	prog, err := starlark.FileProgram(file, predeclared.Has)
+	names := predeclared.Values()
+	if c.passed != nil {
+		names = c.instrument(name, file, names)
+	}
+	prog, err := starlark.FileProgram(file, names.Has)
 	if err != nil {
 		if faults := resolveErrors(err); len(faults) > 0 {
 			return faults[0]
 		}
 		return &LoadError{Code: CodeParse, File: name, Message: err.Error()}
 	}
-	c.modules = append(c.modules, &module{name, file, prog})
+	c.modules = append(c.modules, &module{name, file, names, prog})
 	c.state[name] = visitDone
 	return nil
+}
+
+// instrument puts probes into a module, and gives the names that it then needs.
+func (c *compiler) instrument(name string, file *syntax.File, names starlark.StringDict) (with starlark.StringDict) {
+	var points []probe.Point
+	points, with = probe.Instrument(file, names, func(thread *starlark.Thread, i int) { c.passed(thread, name, points[i]) })
+	return with
 }
 
 // parseError converts an error of the parser.

@@ -10,6 +10,7 @@ import (
 
 	"starplan/plan/execution"
 	"starplan/plan/predeclared"
+	"starplan/plan/probe"
 	"starplan/proto/planpb"
 	"starplan/starlarkpb"
 )
@@ -21,21 +22,45 @@ import (
 // except for Outcome.Duration. It is safe for concurrent use. Neither wall clock
 // nor memory is limited here.
 func (p *Program) Run(tenant string, rec execution.Record) execution.Outcome {
+	return p.run(tenant, rec, p.newThread(rec))
+}
+
+// Watch answers a record as Run does, and calls step before each step of plan().
+// At that time thread.Steps counts the step, and the innermost frame still has the
+// position of the step before. stack is the call stack where plan() failed,
+// outermost frame first; nil where it did not.
+func (p *Program) Watch(tenant string, rec execution.Record, step func(thread *starlark.Thread)) (out execution.Outcome, stack starlark.CallStack) {
+	t := p.newThread(rec)
+	limit := p.lim.MaxSteps
+	if p.probed {
+		limit += probe.Steps
+	}
+	t.watch(limit, step)
+	out = p.run(tenant, rec, t)
+	return out, t.stack
+}
+
+// newThread makes a thread for one record.
+func (p *Program) newThread(rec execution.Record) *thread {
+	now := rec.Timestamp.UTC()
+	return newThread(p.src.Label(), p.lim.MaxSteps, &now)
+}
+
+// run runs a record on a thread of its own.
+func (p *Program) run(tenant string, rec execution.Record, t *thread) execution.Outcome {
 	start := time.Now()
-	out := p.run(tenant, rec)
+	out := p.runOn(t, tenant, rec)
 	out.Plan = p.src.Label()
 	out.Digest = p.src.Digest
 	out.Duration = time.Since(start)
 	return out
 }
 
-func (p *Program) run(tenant string, rec execution.Record) execution.Outcome {
+func (p *Program) runOn(t *thread, tenant string, rec execution.Record) execution.Outcome {
 	in, err := execution.Decode(rec)
 	if err != nil {
 		return execution.Fail(tenant, rec, execution.ReasonDecode, err.Error())
 	}
-	now := rec.Timestamp.UTC()
-	t := newThread(p.src.Label(), p.lim.MaxSteps, &now)
 	answer := execution.NewAnswer(tenant, rec, in)
 	out := p.answer(t, answer, in)
 	out.Steps = t.thread.Steps

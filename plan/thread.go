@@ -30,6 +30,8 @@ type thread struct {
 	limited    bool
 	prints     []string
 	printBytes int
+	// stack is the call stack of the last failure, outermost frame first.
+	stack starlark.CallStack
 }
 
 // newThread makes a thread of the given step limit. now is what time.now() gives;
@@ -47,6 +49,19 @@ func newThread(name string, maxSteps uint64, now *time.Time) *thread {
 	t.thread.SetMaxExecutionSteps(maxSteps)
 	predeclared.Bind(t.thread, predeclared.Env{Now: now, MaxSteps: maxSteps})
 	return t
+}
+
+// watch calls step before each step, the one that reaches the limit included.
+func (t *thread) watch(limit uint64, step func(*starlark.Thread)) {
+	atLimit := t.thread.OnMaxSteps
+	t.thread.OnMaxSteps = func(thread *starlark.Thread) {
+		step(thread)
+		if thread.Steps >= limit {
+			atLimit(thread)
+		}
+	}
+	// The interpreter calls OnMaxSteps at every step from the limit on.
+	t.thread.SetMaxExecutionSteps(1)
 }
 
 // print keeps what a plan prints, bounded in lines and bytes, with its position.
@@ -88,6 +103,7 @@ func (t *thread) failure(err error) failure {
 		f.message = eval.Msg
 		f.backtrace = eval.Backtrace()
 		f.pos = Innermost(eval.CallStack)
+		t.stack = eval.CallStack
 	}
 	return f
 }
