@@ -92,7 +92,7 @@ func (p *Pool) check(ctx context.Context, src *plan.Source, limit time.Duration)
 // ctx ends it is killed. extra is how large the reply may be beyond an execution.
 // The error is a *deathError where the worker was started and gave no reply.
 func (p *Pool) runAlone(ctx context.Context, src *plan.Source, ask func(*encoder), want kind, extra int) ([]byte, error) {
-	proc, err := start(ctx, p.hello, p.opts.env, p.answerLimit()+extra)
+	proc, err := start(ctx, p.hello, p.opts.env, p.opts.answerLimit()+extra)
 	if err != nil {
 		return nil, err
 	}

@@ -11,6 +11,7 @@ import (
 
 	"starplan/plan"
 	"starplan/plan/execution"
+	"starplan/plan/inspect"
 )
 
 // marker is argv[0] and argv[1] of a worker.
@@ -78,16 +79,18 @@ type child struct {
 // first record does, and so under that record's deadline.
 type childPlan struct {
 	src      *plan.Source
-	compiled bool // Owned by the running goroutine, as are the next two.
+	compiled bool // Owned by the running goroutine, as are the next three.
 	program  program
 	err      error
+	inspect  *inspect.Inspector // Nil until a record is looked into.
 }
 
-// task is a record to run, or a plan to check.
+// task is a record to run or to look into, or a plan to check.
 type task struct {
 	seq     uint64
 	plan    *childPlan
 	check   bool
+	inspect *inspect.Options // Nil for a record that is run.
 	careful bool
 	rec     execution.Record
 }
@@ -165,6 +168,12 @@ func (c *child) read(frames *splitter) error {
 				return err
 			}
 			batch = append(batch, task{seq: seq, plan: c.plans[id], check: true, careful: true})
+		case kindInspect:
+			f, err := decodeInspect(append([]byte(nil), payload...))
+			if err != nil {
+				return err
+			}
+			batch = append(batch, task{seq: f.seq, plan: c.plans[f.id], inspect: &f.what, careful: true, rec: f.rec})
 		case kindLoad:
 			id, src, err := decodeLoad(payload)
 			if err != nil {
@@ -247,6 +256,10 @@ func (c *child) step(t task) {
 		}
 	}()
 	p := t.plan
+	if t.inspect != nil {
+		c.inspect(t)
+		return
+	}
 	var loading time.Duration
 	if !p.compiled {
 		begin := time.Now()
@@ -266,6 +279,15 @@ func (c *child) step(t task) {
 		out = p.program.Run(c.tenant, t.rec)
 	}
 	c.out.answer(t.seq, out, c.work(out.Duration+loading))
+}
+
+// inspect looks into the run of a record.
+func (c *child) inspect(t task) {
+	if t.plan.inspect == nil {
+		t.plan.inspect = inspect.New(t.plan.src, c.limits)
+	}
+	err := t.plan.inspect.Inspect(c.tenant, t.rec, *t.inspect, func(event inspect.Event) { c.out.seen(t.seq, event) })
+	c.out.put(func(e *encoder) { e.checked(t.seq, asLoadError(err)) })
 }
 
 // longRun is the duration from which on a run's processor time is measured. To ask
@@ -337,6 +359,17 @@ func (o *outbox) begin(seq uint64) {
 	if !o.armed {
 		o.armed = true
 		o.arm <- struct{}{}
+	}
+	o.mu.Unlock()
+}
+
+// seen appends something that was seen in a run. What a plan does is sent at once,
+// since it may bring the process to its end with the next step.
+func (o *outbox) seen(seq uint64, event inspect.Event) {
+	o.mu.Lock()
+	o.enc.seen(seq, event)
+	if event.Sample == nil || len(o.enc.buf) >= flushSize {
+		o.write()
 	}
 	o.mu.Unlock()
 }

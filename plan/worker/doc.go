@@ -13,8 +13,8 @@
 // begins. Neither side allocates what a length claims before the bytes are there;
 // lengths are capped, and whatever a worker says out of order ends it.
 //
-//	pool -> worker   hello, load(id, sources), drop(id), run(seq, id, record), check(seq, id), recall
-//	worker -> pool   ready(protections), begin(seq), answer(seq, outcome), checked(seq, fault), recalled
+//	pool -> worker   hello, load(id, sources), drop(id), run(seq, id, record), check(seq, id), inspect(seq, id, record), recall
+//	worker -> pool   ready(protections), begin(seq), answer(seq, outcome), checked(seq, fault), seen(seq, event), recalled
 //
 // Announcements and answers are gathered for up to a millisecond: one write for
 // many records is what makes a worker cheap. A worker that dies takes what it had
@@ -49,6 +49,7 @@
 //
 //	pool.go      Options, start and end of a pool, Start
 //	alone.go     Load, and whatever else needs a fresh worker
+//	inspector.go looking into runs, in a worker of its own
 //	schedule.go  queues, estimates, back-off; which record goes to which worker
 //	watch.go     the clock: recall, slow workers, timeouts
 //	serve.go     what a worker says, and where answers go

@@ -17,12 +17,13 @@ type kind byte
 
 // Frames from the pool to a worker.
 const (
-	kindHello  kind = 'H' // First, once: configuration.
-	kindLoad   kind = 'L' // Sources of a plan, under a number.
-	kindDrop   kind = 'D' // Forget the plan of that number.
-	kindRun    kind = 'R' // Run a plan on a record.
-	kindCheck  kind = 'C' // Compile a plan and run its top level.
-	kindRecall kind = 'X' // Forget every record that is not begun.
+	kindHello   kind = 'H' // First, once: configuration.
+	kindLoad    kind = 'L' // Sources of a plan, under a number.
+	kindDrop    kind = 'D' // Forget the plan of that number.
+	kindRun     kind = 'R' // Run a plan on a record.
+	kindCheck   kind = 'C' // Compile a plan and run its top level.
+	kindRecall  kind = 'X' // Forget every record that is not begun.
+	kindInspect kind = 'I' // Look into a run.
 )
 
 // Frames from a worker to the pool.
@@ -31,6 +32,7 @@ const (
 	kindBegin    kind = 'b' // The record or check of that number begins.
 	kindAnswer   kind = 'a' // Its execution.
 	kindChecked  kind = 'c' // The outcome of a check.
+	kindSeen     kind = 's' // Something that was seen in a run; kindChecked ends it.
 	kindRecalled kind = 'x' // All records sent before the recall are begun or forgotten.
 )
 

@@ -13,6 +13,7 @@ import (
 
 	"starplan/plan"
 	"starplan/plan/execution"
+	"starplan/plan/inspect"
 )
 
 // split gives the payload of the only frame in b.
@@ -125,6 +126,34 @@ func TestOtherFrames(t *testing.T) {
 	}
 }
 
+func TestInspectFrames(t *testing.T) {
+	want := inspectFrame{
+		seq: 3, id: 4, what: inspect.Options{Lines: 5, Profile: true, Locals: true},
+		rec: execution.Record{Topic: "t", Partition: 1, Offset: 2, Timestamp: time.UnixMilli(7).UTC(), Key: []byte("k"), Value: []byte("v")},
+	}
+	var e encoder
+	e.inspect(want.seq, want.id, want.what, want.rec)
+	got, err := decodeInspect(split(t, e.buf, kindInspect))
+	if diff := cmp.Diff(want, got, cmp.AllowUnexported(inspectFrame{})); diff != "" || err != nil {
+		t.Errorf("decodeInspect: %v (-want +got):\n%s", err, diff)
+	}
+	place := inspect.Place{Function: "f", Module: "m", Line: 2, Start: 1}
+	for _, want := range []inspect.Event{
+		{Line: &inspect.Line{Place: place, Depth: 2}},
+		{Changed: &inspect.Changed{Depth: 1, Vars: []inspect.Variable{{Name: "x", Text: "\"<&>\u2028\""}}, More: 3}},
+		{Skipped: 9},
+		{Sample: &inspect.Sample{Stack: []inspect.Place{place, place}, Steps: 1 << 40}},
+		{Frame: &inspect.Frame{Place: place, Col: 4, Vars: []inspect.Variable{{Name: "y"}}, More: 1}},
+	} {
+		e = encoder{}
+		e.seen(8, want)
+		seq, got, err := decodeSeen(split(t, e.buf, kindSeen))
+		if diff := cmp.Diff(want, got); diff != "" || seq != 8 || err != nil {
+			t.Errorf("decodeSeen = %d, %v, want 8 (-want +got):\n%s", seq, err, diff)
+		}
+	}
+}
+
 func TestSplitterTakesAnyChunks(t *testing.T) {
 	var e encoder
 	for i := range uint64(1000) {
@@ -181,6 +210,8 @@ func FuzzFrames(f *testing.F) {
 	e.answer(1, execution.Outcome{Value: []byte("v"), Prints: []string{"p"}}, 1)
 	e.checked(1, &plan.LoadError{Message: "m"})
 	e.number(kindBegin, 1)
+	e.inspect(1, 1, inspect.Options{Lines: 1}, execution.Record{Topic: "t"})
+	e.seen(1, inspect.Event{Line: &inspect.Line{Depth: 1}})
 	f.Add(e.buf)
 	f.Add([]byte{5, 0, 0, 0, 'a', 0xff, 0xff, 0xff, 0xff})
 	f.Fuzz(func(t *testing.T, b []byte) {
@@ -200,6 +231,8 @@ func FuzzFrames(f *testing.F) {
 				func(b []byte) error { _, _, err := decodeChecked(b); return err },
 				func(b []byte) error { _, err := decodeEvent(k, b); return err },
 				func(b []byte) error { _, _, _, err := decodeAnswer(b); return err },
+				func(b []byte) error { _, err := decodeInspect(b); return err },
+				func(b []byte) error { _, _, err := decodeSeen(b); return err },
 			} {
 				if err := decode(payload); err != nil && !errors.Is(err, errFrame) {
 					t.Errorf("decode %q: %v, want a malformed frame", payload, err)

@@ -1,12 +1,14 @@
 package worker
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
 	"time"
 
 	"starplan/plan"
 	"starplan/plan/execution"
+	"starplan/plan/inspect"
 )
 
 // hello configures a worker. It is the first frame that one gets.
@@ -103,13 +105,17 @@ func (e *encoder) run(seq, id uint64, careful bool, rec execution.Record) {
 	e.uint(seq)
 	e.uint(id)
 	e.bool(careful)
+	e.record(rec)
+	e.close()
+}
+
+func (e *encoder) record(rec execution.Record) {
 	e.string(rec.Topic)
 	e.int(int64(rec.Partition))
 	e.int(rec.Offset)
 	e.int(rec.Timestamp.UnixMilli())
 	e.optional(rec.Key)
 	e.optional(rec.Value)
-	e.close()
 }
 
 // runFrame is a decoded run. The record's slices are those of the payload.
@@ -122,19 +128,76 @@ type runFrame struct {
 // decodeRun takes the topic of the frame before, which is mostly the same one.
 func decodeRun(b []byte, lastTopic string) (runFrame, error) {
 	d := decoder{b: b}
-	f := runFrame{seq: d.uint(), id: d.uint(), careful: d.bool()}
+	f := runFrame{seq: d.uint(), id: d.uint(), careful: d.bool(), rec: d.record(lastTopic)}
+	return f, d.end(kindRun)
+}
+
+// record reads a record, whose slices are those of the payload.
+func (d *decoder) record(lastTopic string) (rec execution.Record) {
 	topic := d.bytes()
 	if string(topic) == lastTopic {
-		f.rec.Topic = lastTopic
+		rec.Topic = lastTopic
 	} else {
-		f.rec.Topic = string(topic)
+		rec.Topic = string(topic)
 	}
-	f.rec.Partition = d.int32()
-	f.rec.Offset = d.int()
-	f.rec.Timestamp = time.UnixMilli(d.int()).UTC()
-	f.rec.Key = d.optional()
-	f.rec.Value = d.optional()
-	return f, d.end(kindRun)
+	rec.Partition = d.int32()
+	rec.Offset = d.int()
+	rec.Timestamp = time.UnixMilli(d.int()).UTC()
+	rec.Key = d.optional()
+	rec.Value = d.optional()
+	return rec
+}
+
+// inspect asks for a record to be looked into.
+func (e *encoder) inspect(seq, id uint64, what inspect.Options, rec execution.Record) {
+	e.open(kindInspect)
+	e.uint(seq)
+	e.uint(id)
+	e.uint(uint64(what.Lines))
+	e.bool(what.Profile)
+	e.bool(what.Locals)
+	e.record(rec)
+	e.close()
+}
+
+// inspectFrame is a decoded inspect. The record's slices are those of the payload.
+type inspectFrame struct {
+	seq, id uint64
+	what    inspect.Options
+	rec     execution.Record
+}
+
+func decodeInspect(b []byte) (inspectFrame, error) {
+	d := decoder{b: b}
+	f := inspectFrame{seq: d.uint(), id: d.uint()}
+	f.what = inspect.Options{Lines: int(min(d.uint(), inspect.MaxLines)), Profile: d.bool(), Locals: d.bool()}
+	f.rec = d.record("")
+	return f, d.end(kindInspect)
+}
+
+// seen hands over one thing that was seen.
+func (e *encoder) seen(seq uint64, event inspect.Event) {
+	text, err := json.Marshal(event)
+	if err != nil {
+		panic(err) // Numbers and strings always encode.
+	}
+	e.open(kindSeen)
+	e.uint(seq)
+	e.bytes(text)
+	e.close()
+}
+
+func decodeSeen(b []byte) (seq uint64, event inspect.Event, err error) {
+	d := decoder{b: b}
+	seq = d.uint()
+	text := d.bytes()
+	if err := d.end(kindSeen); err != nil {
+		return 0, inspect.Event{}, err
+	}
+	if err := json.Unmarshal(text, &event); err != nil {
+		return 0, inspect.Event{}, &frameError{"what was seen is no JSON: " + err.Error()}
+	}
+	return seq, event, nil
 }
 
 // check asks for a plan to be compiled and its top level run.

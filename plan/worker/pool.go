@@ -41,6 +41,44 @@ type Options struct {
 	silence time.Duration
 }
 
+// complete fills what is zero with its default.
+func (o *Options) complete() error {
+	if o.Workers < 0 {
+		return fmt.Errorf("Workers: want 0 or more, got %d", o.Workers)
+	}
+	o.Workers = cmp.Or(o.Workers, runtime.GOMAXPROCS(0))
+	o.silence = cmp.Or(o.silence, defaultSilence)
+	lim := &o.Limits
+	lim.Timeout = cmp.Or(lim.Timeout, plan.DefaultTimeout)
+	lim.MaxSteps = cmp.Or(lim.MaxSteps, plan.DefaultMaxSteps)
+	lim.MaxMemory = cmp.Or(lim.MaxMemory, plan.DefaultMaxMemory)
+	lim.MaxExecution = cmp.Or(lim.MaxExecution, plan.DefaultMaxExecution)
+	if lim.Timeout < 0 || lim.MaxMemory < 0 || lim.MaxExecution < 0 {
+		return fmt.Errorf("Limits: want no negative ones, got %+v", *lim)
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return nil
+}
+
+// hello is what workers are told first.
+func (o *Options) hello() hello {
+	return hello{version: version(), tenant: o.Tenant, limits: o.Limits}
+}
+
+// answerLimit caps a frame from a worker, beside what the record itself may
+// bring back into its execution.
+func (o *Options) answerLimit() int { return o.Limits.MaxExecution + roomInAnswer }
+
+// sandboxed tells why workers with these protections may not be used.
+func (o *Options) sandboxed(p Protections) error {
+	if !o.RequireSandbox || p.Complete() {
+		return nil
+	}
+	return fmt.Errorf("sandbox is required and not complete: %s; in force: %s", strings.Join(p.Missing, "; "), p)
+}
+
 const (
 	// window is how many records a worker has at hand at most.
 	window = 64
@@ -114,31 +152,18 @@ type Pool struct {
 // started, or where RequireSandbox is set and a protection is missing, naming it.
 // ctx bounds the start only; the pool runs until Close.
 func NewPool(ctx context.Context, opts Options) (*Pool, error) {
-	if opts.Workers < 0 {
-		return nil, fmt.Errorf("worker pool: Workers: want 0 or more, got %d", opts.Workers)
-	}
-	opts.Workers = cmp.Or(opts.Workers, runtime.GOMAXPROCS(0))
-	opts.silence = cmp.Or(opts.silence, defaultSilence)
-	lim := &opts.Limits
-	lim.Timeout = cmp.Or(lim.Timeout, plan.DefaultTimeout)
-	lim.MaxSteps = cmp.Or(lim.MaxSteps, plan.DefaultMaxSteps)
-	lim.MaxMemory = cmp.Or(lim.MaxMemory, plan.DefaultMaxMemory)
-	lim.MaxExecution = cmp.Or(lim.MaxExecution, plan.DefaultMaxExecution)
-	if lim.Timeout < 0 || lim.MaxMemory < 0 || lim.MaxExecution < 0 {
-		return nil, fmt.Errorf("worker pool: Limits: want no negative ones, got %+v", *lim)
+	if err := opts.complete(); err != nil {
+		return nil, fmt.Errorf("worker pool: %w", err)
 	}
 	p := &Pool{
 		opts:     opts,
 		log:      opts.Logger,
-		hello:    hello{version: version(), tenant: opts.Tenant, limits: *lim},
+		hello:    opts.hello(),
 		solo:     make(chan struct{}, max(2, opts.Workers)),
 		wake:     make(chan struct{}, 1),
 		plans:    make(map[planKey]*planState),
 		alone:    make(map[*process]struct{}),
 		restarts: make(map[reason]uint64),
-	}
-	if p.log == nil {
-		p.log = slog.New(slog.DiscardHandler)
 	}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	if err := p.open(ctx); err != nil {
@@ -151,7 +176,7 @@ func NewPool(ctx context.Context, opts Options) (*Pool, error) {
 // open starts the first workers and the watch.
 func (p *Pool) open(ctx context.Context) error {
 	for range p.opts.Workers {
-		proc, err := start(ctx, p.hello, p.opts.env, p.answerLimit())
+		proc, err := start(ctx, p.hello, p.opts.env, p.opts.answerLimit())
 		if err != nil {
 			return err
 		}
@@ -160,9 +185,8 @@ func (p *Pool) open(ctx context.Context) error {
 		p.adopt(proc, time.Now())
 		p.mu.Unlock()
 	}
-	if p.opts.RequireSandbox && !p.protections.Complete() {
-		return fmt.Errorf("sandbox is required and not complete: %s; in force: %s",
-			strings.Join(p.protections.Missing, "; "), p.protections)
+	if err := p.opts.sandboxed(p.protections); err != nil {
+		return err
 	}
 	unregister, err := p.register()
 	if err != nil {
@@ -176,10 +200,6 @@ func (p *Pool) open(ctx context.Context) error {
 	}
 	return nil
 }
-
-// answerLimit caps a frame from a worker, beside what the record itself may
-// bring back into its execution.
-func (p *Pool) answerLimit() int { return p.opts.Limits.MaxExecution + roomInAnswer }
 
 // Sandbox is what the workers have applied to themselves.
 func (p *Pool) Sandbox() Protections {

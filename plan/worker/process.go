@@ -23,7 +23,7 @@ const readyTimeout = 10 * time.Second
 const keepStderr = 8 << 10
 
 // protocol counts the changes of the frames.
-const protocol = 1
+const protocol = 2
 
 // version identifies the build, so that a pool and a worker from an executable
 // that was replaced in between do not talk past each other.

@@ -45,7 +45,7 @@ func (p *Pool) startOne(now time.Time) {
 	}
 	p.starting++
 	p.wg.Go(func() {
-		proc, err := start(p.ctx, p.hello, p.opts.env, p.answerLimit())
+		proc, err := start(p.ctx, p.hello, p.opts.env, p.opts.answerLimit())
 		now := time.Now()
 		p.mu.Lock()
 		defer p.mu.Unlock()
@@ -83,7 +83,7 @@ func (p *Pool) readLoop(w *worker) error {
 	var events []event
 	frames := w.proc.frames
 	for {
-		frames.limit = p.answerLimit() + int(w.largest.Load())
+		frames.limit = p.opts.answerLimit() + int(w.largest.Load())
 		k, payload, ok, err := frames.buffered()
 		if err == nil && ok {
 			var ev event
