@@ -7,6 +7,7 @@ import (
 
 	"starplan/internal/config"
 	"starplan/internal/replay"
+	"starplan/internal/topicrange"
 	"starplan/plan"
 	"starplan/plan/worker"
 )
@@ -69,7 +70,7 @@ func (c *replayCmd) Run(ctx context.Context, p Process) error {
 	shown := newProgress(p.Stderr, "records")
 	report, err := replay.Run(ctx, replay.Options{
 		Client: client, Tenant: c.Topics.Tenant, Plan: src, Against: against, Graph: c.GraphID,
-		From: replay.Bound(c.From), To: replay.Bound(c.To), Limit: c.Limit, Engine: pool,
+		From: topicrange.Bound(c.From), To: topicrange.Bound(c.To), Limit: c.Limit, Engine: pool,
 		Progress: func(read, total int64) { shown.set(int(read), int(total)) },
 	})
 	shown.clear()

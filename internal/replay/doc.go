@@ -6,7 +6,9 @@
 // the executions that answered them at the time. Both are read from their
 // topics, bounded at the offsets that they have at the start, and neither is
 // written to. What waits for its counterpart is bounded too, so that memory does
-// not grow with the traffic: the stream that is ahead waits for the other.
+// not grow with the traffic: the stream that is ahead waits for the other. Both go
+// from partition to partition in the same order, since an execution lies where its
+// input does. Only where the topics differ in partitions are all read together.
 //
 //	inputs      -> run the plan -> outcome   \
 //	                                           compare -> Report

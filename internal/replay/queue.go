@@ -1,9 +1,10 @@
 package replay
 
 import (
-	"google.golang.org/protobuf/proto"
+	"bytes"
+	"errors"
 
-	"starplan/proto/planpb"
+	"google.golang.org/protobuf/encoding/protowire"
 )
 
 // queue keeps executions by id in the order in which they came.
@@ -22,7 +23,8 @@ func (q *queue) put(e recorded) {
 	if _, ok := q.values[e.id]; ok {
 		return
 	}
-	q.values[e.id] = e.value
+	// The value holds on to the whole batch of records that it came in.
+	q.values[e.id] = bytes.Clone(e.value)
 	q.order = append(q.order, e.id)
 	if len(q.order) > 2*maxWaiting {
 		q.compact()
@@ -56,15 +58,48 @@ func (q *queue) compact() {
 	q.order = kept
 }
 
-// execID reads header.exec_id of a serialized PlanExecution.
+// errNoID is an execution that nothing can be compared with.
+var errNoID = errors.New("value is no PlanExecution, or has no exec_id")
+
+// execID reads header.exec_id of a serialized PlanExecution. It looks at nothing
+// else: most executions are compared by their bytes.
 func execID(value []byte) (string, error) {
-	e := new(planpb.PlanExecution)
-	if err := proto.Unmarshal(value, e); err != nil {
-		return "", err
+	id := ""
+	err := eachBytes(value, 1, func(header []byte) error {
+		return eachBytes(header, 2, func(v []byte) error {
+			id = string(v)
+			return nil
+		})
+	})
+	if err == nil && id == "" {
+		err = errNoID
 	}
-	id := e.GetHeader().GetExecId()
-	if id == "" {
-		return "", errNoID
+	return id, err
+}
+
+// eachBytes visits the occurrences of a field whose value is bytes or a message.
+func eachBytes(message []byte, field protowire.Number, visit func([]byte) error) error {
+	for len(message) > 0 {
+		num, typ, n := protowire.ConsumeTag(message)
+		if n < 0 {
+			return errNoID
+		}
+		message = message[n:]
+		if num == field && typ == protowire.BytesType {
+			v, n := protowire.ConsumeBytes(message)
+			if n < 0 {
+				return errNoID
+			}
+			if err := visit(v); err != nil {
+				return err
+			}
+			message = message[n:]
+			continue
+		}
+		if n = protowire.ConsumeFieldValue(num, typ, message); n < 0 {
+			return errNoID
+		}
+		message = message[n:]
 	}
-	return id, nil
+	return nil
 }

@@ -2,14 +2,15 @@ package replay
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"golang.org/x/sync/errgroup"
 
+	"starplan/internal/topicrange"
 	"starplan/plan"
 	"starplan/plan/execution"
 	"starplan/processor"
@@ -18,8 +19,12 @@ import (
 const (
 	// window is how many inputs are run at the same time.
 	window = 1024
-	// maxWaiting bounds what waits for its counterpart, on each side.
+	// maxWaiting bounds what waits for its counterpart, on each side. The service
+	// answers no input of a partition before one that is more than 20,000 offsets
+	// older.
 	maxWaiting = 20_000
+	// enoughAhead is how many executions are read before anybody waits for them.
+	enoughAhead = 2 * window
 	// clockSkew is how far an execution's timestamp may lie before its input's.
 	clockSkew = 10 * time.Minute
 	// maxExamples bounds the examples of each kind in a report.
@@ -38,7 +43,7 @@ type Options struct {
 	// Graph restricts the inputs to those of one graph; empty means all.
 	Graph string
 	// From and To bound the inputs; empty means oldest and latest.
-	From, To Bound
+	From, To topicrange.Bound
 	// Limit ends after so many inputs of the plan; 0 means all.
 	Limit int
 	// Engine runs the plans, for Tenant.
@@ -51,11 +56,15 @@ type Options struct {
 type replay struct {
 	Options
 	report *Report
+	// aligned: an execution lies in the partition that its input has.
+	aligned bool
 	// sem bounds the runs under way.
 	sem     chan struct{}
 	results chan pair
 	// recorded brings executions; nil with Against.
 	recorded chan recorded
+	// unreadable counts records that are no execution, until the report does.
+	unreadable atomic.Int64
 }
 
 // pair is one input that was run.
@@ -68,8 +77,9 @@ type pair struct {
 
 // recorded is one execution of the topic.
 type recorded struct {
-	id    string
-	value []byte
+	partition int32
+	id        string
+	value     []byte
 }
 
 // Run replays and reports. It joins no group and writes to no topic. The error is
@@ -85,52 +95,58 @@ func Run(ctx context.Context, opts Options) (*Report, error) {
 		Options: opts, report: newReport(opts.Plan.Label()),
 		sem: make(chan struct{}, window), results: make(chan pair, window),
 	}
-	inputs, executions, err := r.spans(ctx)
-	if err != nil {
+	if err := r.run(ctx); err != nil {
 		return nil, fmt.Errorf("replay: %w", err)
 	}
-	group, ctx := errgroup.WithContext(ctx)
-	if opts.Against == nil {
-		r.recorded = make(chan recorded, window)
-		group.Go(func() error { return r.readExecutions(ctx, executions) })
-	}
-	group.Go(func() error { return r.runInputs(ctx, inputs) })
-	group.Go(func() error { return r.join(ctx) })
-	if err := group.Wait(); err != nil {
-		return nil, fmt.Errorf("replay: %w", err)
-	}
-	r.report.Unreadable = r.report.unreadable.Load()
+	r.report.finish(r.unreadable.Load())
 	return r.report, nil
 }
 
-// spans finds out what to read. Executions are written after their inputs, so
+func (r *replay) run(ctx context.Context) error {
+	inputs, executions, err := r.ranges(ctx)
+	if err != nil {
+		return err
+	}
+	// A key has the same partition in both topics if they have as many of them.
+	r.aligned = r.Against != nil || len(inputs.From) == len(executions.From)
+	group, ctx := errgroup.WithContext(ctx)
+	reading, enough := context.WithCancel(ctx)
+	defer enough()
+	if r.Against == nil {
+		r.recorded = make(chan recorded, window)
+		group.Go(func() error {
+			err := r.readExecutions(reading, executions)
+			if reading.Err() != nil && ctx.Err() == nil {
+				return nil // Nobody waits for any more of them.
+			}
+			return err
+		})
+	}
+	group.Go(func() error { return r.runInputs(ctx, inputs) })
+	group.Go(func() error {
+		defer enough()
+		return r.join(ctx)
+	})
+	return group.Wait()
+}
+
+// ranges finds out what to read. Executions are written after their inputs, so
 // those from the time of the earliest input on are enough.
-func (r *replay) spans(ctx context.Context) (inputs, executions span, err error) {
+func (r *replay) ranges(ctx context.Context) (inputs, executions topicrange.Range, err error) {
 	client, err := kgo.NewClient(r.Client...)
 	if err != nil {
-		return span{}, span{}, err
+		return inputs, executions, err
 	}
 	defer client.Close()
 	admin := kadm.NewClient(client)
-	inputs = span{topic: processor.InputTopic(r.Tenant)}
-	executions = span{topic: processor.OutputTopic(r.Tenant)}
-	if inputs.from, err = r.From.offsets(ctx, admin, inputs.topic); err != nil {
-		return span{}, span{}, fmt.Errorf("from: %s: %w", inputs.topic, err)
+	if inputs, err = topicrange.Find(ctx, admin, processor.InputTopic(r.Tenant), r.From, r.To); err != nil || r.Against != nil {
+		return inputs, executions, err
 	}
-	if inputs.to, err = r.To.offsets(ctx, admin, inputs.topic); err != nil {
-		return span{}, span{}, fmt.Errorf("to: %s: %w", inputs.topic, err)
-	}
-	if r.Against != nil {
-		return inputs, executions, nil
-	}
-	since := Bound("oldest")
+	since := topicrange.Bound("oldest")
 	if t, err := time.Parse(time.RFC3339, string(r.From)); err == nil {
-		since = Bound(t.Add(-clockSkew).Format(time.RFC3339))
+		since = topicrange.Bound(t.Add(-clockSkew).Format(time.RFC3339))
 	}
-	if executions.from, err = since.offsets(ctx, admin, executions.topic); err != nil {
-		return span{}, span{}, fmt.Errorf("%s: %w", executions.topic, err)
-	}
-	executions.to, err = Bound("latest").offsets(ctx, admin, executions.topic)
+	executions, err = topicrange.Find(ctx, admin, processor.OutputTopic(r.Tenant), since, "latest")
 	return inputs, executions, err
 }
 
@@ -141,15 +157,15 @@ func (r *replay) wanted(key []byte) bool {
 }
 
 // runInputs reads the inputs and runs the plan on them.
-func (r *replay) runInputs(ctx context.Context, s span) error {
-	in, err := newReader(r.Client, s)
+func (r *replay) runInputs(ctx context.Context, inputs topicrange.Range) error {
+	in, err := topicrange.Open(r.Client, inputs, !r.aligned)
 	if err != nil {
 		return err
 	}
-	defer in.close()
-	read, total := int64(0), s.records()
+	defer in.Close()
+	read, total := int64(0), inputs.Records()
 	for n := 0; ; {
-		records, err := in.next(ctx)
+		records, err := in.Next(ctx)
 		if err != nil {
 			return err
 		}
@@ -184,6 +200,9 @@ func (r *replay) start(ctx context.Context, kr *kgo.Record) error {
 	rec := execution.Record{Topic: kr.Topic, Partition: kr.Partition, Offset: kr.Offset, Timestamp: kr.Timestamp, Key: kr.Key, Value: kr.Value}
 	p := pair{rec: rec, id: execution.ID(rec)}
 	finish := func() {
+		// What waits for its execution needs no input, which holds on to the whole
+		// batch of records that it came in.
+		p.rec.Key, p.rec.Value = nil, nil
 		// It never blocks: there is a place for each run under way.
 		r.results <- p
 	}
@@ -215,14 +234,14 @@ func (r *replay) drain(ctx context.Context) error {
 }
 
 // readExecutions reads the executions of the plan.
-func (r *replay) readExecutions(ctx context.Context, s span) error {
-	in, err := newReader(r.Client, s)
+func (r *replay) readExecutions(ctx context.Context, executions topicrange.Range) error {
+	in, err := topicrange.Open(r.Client, executions, !r.aligned)
 	if err != nil {
 		return err
 	}
-	defer in.close()
+	defer in.Close()
 	for {
-		records, err := in.next(ctx)
+		records, err := in.Next(ctx)
 		if err != nil {
 			return err
 		}
@@ -236,89 +255,14 @@ func (r *replay) readExecutions(ctx context.Context, s span) error {
 			}
 			id, err := execID(rec.Value)
 			if err != nil {
-				r.report.unreadable.Add(1)
+				r.unreadable.Add(1)
 				continue
 			}
 			select {
-			case r.recorded <- recorded{id, rec.Value}:
+			case r.recorded <- recorded{rec.Partition, id, rec.Value}:
 			case <-ctx.Done():
 				return ctx.Err()
 			}
 		}
 	}
 }
-
-// join brings together what belongs together. It is the only goroutine that
-// touches the report's counts.
-func (r *replay) join(ctx context.Context) error {
-	waiting := make(map[string]pair) // Inputs without their execution.
-	executions := newQueue()         // Executions without their input.
-	results, stream := r.results, r.recorded
-	for results != nil || stream != nil && len(waiting) > 0 {
-		// The side that is far ahead waits. Executions that answer inputs outside of
-		// what is replayed never find one; when both sides are full, the oldest of
-		// those go.
-		from, recorded := results, stream
-		if len(waiting) >= maxWaiting && stream != nil {
-			from = nil
-		}
-		if executions.len() >= maxWaiting {
-			if from == nil {
-				executions.drop()
-			} else {
-				recorded = nil
-			}
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case p, ok := <-from:
-			if !ok {
-				results = nil
-				continue
-			}
-			<-r.sem
-			if r.Against == nil {
-				if p.before, ok = executions.take(p.id); !ok {
-					waiting[p.id] = p
-					continue
-				}
-			}
-			r.report.add(p)
-		case e, ok := <-recorded:
-			if !ok {
-				stream = nil
-				continue
-			}
-			if p, ok := waiting[e.id]; ok {
-				delete(waiting, e.id)
-				p.before = e.value
-				r.report.add(p)
-				continue
-			}
-			executions.put(e)
-		}
-	}
-	for _, p := range waiting {
-		r.report.addMissing(p)
-	}
-	return r.finishReading(ctx, stream)
-}
-
-// finishReading lets the reader of executions end where nobody waits for any.
-func (r *replay) finishReading(ctx context.Context, stream <-chan recorded) error {
-	for stream != nil {
-		select {
-		case _, ok := <-stream:
-			if !ok {
-				return nil
-			}
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-	return nil
-}
-
-// errNoID is an execution that nothing can be compared with.
-var errNoID = errors.New("execution has no exec_id")

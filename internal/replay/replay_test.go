@@ -9,12 +9,14 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/goleak"
 	"google.golang.org/protobuf/proto"
 
 	"starplan/internal/devbroker"
 	"starplan/internal/replay"
+	"starplan/internal/topicrange"
 	"starplan/plan"
 	"starplan/plan/execution"
 	"starplan/processor"
@@ -57,6 +59,12 @@ func record(t testing.TB, n int, src *plan.Source, unanswered func(i int) bool) 
 		t.Fatal(err)
 	}
 	t.Cleanup(broker.Close)
+	return recordOn(t, broker, n, src, unanswered)
+}
+
+// recordOn is record on a broker that runs.
+func recordOn(t testing.TB, broker *devbroker.Broker, n int, src *plan.Source, unanswered func(i int) bool) traffic {
+	t.Helper()
 	tr := traffic{client: []kgo.Opt{kgo.SeedBrokers(broker.Addr())}, engine: plan.NewInProcess(tenant, plan.Limits{MaxSteps: 1e6})}
 	client, err := kgo.NewClient(tr.client...)
 	if err != nil {
@@ -154,7 +162,7 @@ func TestReplay(t *testing.T) {
 		{"one graph", func(o *replay.Options) { o.Graph = "other" }, counts{Inputs: 200, Same: 198, Missing: 2}},
 		{"limited", func(o *replay.Options) { o.Limit = 50 }, counts{Inputs: 50, Same: 50}},
 		{"from the end", func(o *replay.Options) { o.From = "latest" }, counts{}},
-		{"from a time before", func(o *replay.Options) { o.From = replay.Bound(tr.first.Add(-time.Hour).Format(time.RFC3339)) }, counts{Inputs: 300, Same: 298, Missing: 2}},
+		{"from a time before", func(o *replay.Options) { o.From = topicrange.Bound(tr.first.Add(-time.Hour).Format(time.RFC3339)) }, counts{Inputs: 300, Same: 298, Missing: 2}},
 		{"to offset 0", func(o *replay.Options) { o.To = "0" }, counts{}},
 		{"against another source", func(o *replay.Options) {
 			o.Against = source(t, oldPlan)
@@ -196,6 +204,47 @@ func TestExamples(t *testing.T) {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("Write printed\n%s\nwant %q", out.String(), want)
 		}
+	}
+}
+
+// TestReportIsTheSame replays the same traffic several times: however the runs
+// end, the report is the same, examples included.
+func TestReportIsTheSame(t *testing.T) {
+	tr := record(t, 200, source(t, oldPlan), func(i int) bool { return i%50 == 2 })
+	var first string
+	for range 3 {
+		report := tr.replay(t, func(o *replay.Options) { o.Plan = source(t, strings.Replace(oldPlan, `"b"`, `"c"`, 1)) })
+		var out bytes.Buffer
+		report.Write(&out, func(s string) string { return s })
+		if first == "" {
+			first = out.String()
+		}
+		if diff := cmp.Diff(first, out.String()); diff != "" {
+			t.Errorf("report (-first +this one):\n%s", diff)
+		}
+	}
+}
+
+// TestOtherPartitions replays where executions lie in other partitions than their
+// inputs.
+func TestOtherPartitions(t *testing.T) {
+	broker, err := devbroker.Start(devbroker.Options{Topics: []string{processor.InputTopic(tenant)}, Partitions: 3})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(broker.Close)
+	client, err := kgo.NewClient(kgo.SeedBrokers(broker.Addr()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	if _, err := kadm.NewClient(client).CreateTopic(t.Context(), 7, 1, nil, processor.OutputTopic(tenant)); err != nil {
+		t.Fatal(err)
+	}
+	tr := recordOn(t, broker, 400, source(t, oldPlan), func(i int) bool { return i == 2 || i == 6 })
+	report := tr.replay(t, func(*replay.Options) {})
+	if diff := cmp.Diff(counts{Inputs: 300, Same: 298, Missing: 2, Changes: map[replay.Kind]int{}}, countsOf(report)); diff != "" {
+		t.Errorf("report (-want +got):\n%s", diff)
 	}
 }
 

@@ -1,9 +1,10 @@
 package replay
 
 import (
+	"cmp"
 	"fmt"
 	"io"
-	"sync/atomic"
+	"slices"
 
 	"starplan/plan/execution"
 )
@@ -23,11 +24,10 @@ type Report struct {
 	Unreadable int64 `json:"unreadable"`
 	// Changes counts by kind; an execution may count under several.
 	Changes map[Kind]int `json:"changes"`
-	// Examples are the first few of each kind.
+	// Examples are the first few of each kind, by partition and offset.
 	Examples []Example `json:"examples"`
 
-	unreadable atomic.Int64
-	shown      map[Kind]int
+	first map[Kind][]Example // In order, maxExamples at most.
 }
 
 // Example is one execution that would differ.
@@ -42,7 +42,7 @@ type Example struct {
 }
 
 func newReport(plan string) *Report {
-	return &Report{Plan: plan, Changes: make(map[Kind]int), Examples: []Example{}, shown: make(map[Kind]int)}
+	return &Report{Plan: plan, Changes: make(map[Kind]int), Examples: []Example{}, first: make(map[Kind][]Example)}
 }
 
 // add counts one comparison.
@@ -50,7 +50,7 @@ func (r *Report) add(p pair) {
 	r.Inputs++
 	kinds, before, after, err := compare(p.before, p.after)
 	if err != nil {
-		r.unreadable.Add(1)
+		r.Unreadable++
 		r.Inputs--
 		return
 	}
@@ -59,25 +59,39 @@ func (r *Report) add(p pair) {
 		return
 	}
 	r.Different++
-	isNew := false
+	e := Example{Kinds: kinds, ExecID: p.id, Topic: p.rec.Topic, Partition: p.rec.Partition, Offset: p.rec.Offset}
 	for _, kind := range kinds {
 		r.Changes[kind]++
-		if r.shown[kind] < maxExamples {
-			r.shown[kind]++
-			isNew = true
+		// Runs end in any order, and a report is to be the same each time.
+		i, _ := slices.BinarySearchFunc(r.first[kind], e, Example.compare)
+		if i == maxExamples {
+			continue
 		}
-	}
-	if isNew {
-		r.Examples = append(r.Examples, Example{
-			Kinds: kinds, ExecID: p.id, Topic: p.rec.Topic, Partition: p.rec.Partition, Offset: p.rec.Offset,
-			Before: execution.Cut(summary(before), 500), After: execution.Cut(summary(after), 500),
-		})
+		if e.Before == "" {
+			e.Before, e.After = execution.Cut(summary(before), 500), execution.Cut(summary(after), 500)
+		}
+		list := slices.Insert(r.first[kind], i, e)
+		r.first[kind] = list[:min(len(list), maxExamples)]
 	}
 }
 
-func (r *Report) addMissing(pair) {
+func (e Example) compare(f Example) int {
+	return cmp.Or(cmp.Compare(e.Partition, f.Partition), cmp.Compare(e.Offset, f.Offset))
+}
+
+func (r *Report) addMissing() {
 	r.Inputs++
 	r.Missing++
+}
+
+// finish completes the report. unreadable were found while reading.
+func (r *Report) finish(unreadable int64) {
+	r.Unreadable += unreadable
+	for _, kind := range Kinds() {
+		r.Examples = append(r.Examples, r.first[kind]...)
+	}
+	slices.SortFunc(r.Examples, Example.compare)
+	r.Examples = slices.CompactFunc(r.Examples, func(e, f Example) bool { return e.compare(f) == 0 })
 }
 
 // Write prints the report for people. quote makes a text harmless for where it
