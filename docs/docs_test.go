@@ -10,6 +10,7 @@
 //	<!-- test: input=two_step/x -->  the input is that of a sample in scripts/
 //	<!-- test: file=lib.star -->     it is a module that later blocks of the page load
 //	<!-- test: tests=x_test.star --> it is a test file of such modules; all its tests pass
+//	<!-- test: exec=… -->        a part of what TestExecShown compares
 //
 // A block with lines "EXPRESSION  # => VALUE" need not define plan(): its lines
 // run inside one, and each such expression must equal the value. A block fenced
@@ -100,6 +101,8 @@ type pageRunner struct {
 // run tests one block and reports whether there was anything to test.
 func (p *pageRunner) run(b block) bool {
 	switch {
+	case b.marks["exec"] != "":
+		return false // That is for TestExecShown.
 	case b.marks["tests"] != "":
 		p.t.Run(fmt.Sprint("line ", b.line), func(t *testing.T) { p.testFile(t, b) })
 	case b.lang == "starlark":

@@ -127,6 +127,15 @@ func printableLine(line string) string {
 	return strings.Join(parts, "\t")
 }
 
+// printableText is printableLine for text of several lines.
+func printableText(text string) string {
+	lines := strings.Split(text, "\n")
+	for i := range lines {
+		lines[i] = printableLine(lines[i])
+	}
+	return strings.Join(lines, "\n")
+}
+
 // printJSON writes a value as an indented JSON document.
 func printJSON(w io.Writer, v any) error {
 	enc := json.NewEncoder(w)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 
 	"github.com/rogpeppe/go-internal/diff"
@@ -61,9 +62,9 @@ func (c *fmtCmd) Run(p Process) error {
 // filter formats standard input to standard output.
 func (c *fmtCmd) filter(p Process) error {
 	const name = "standard input"
-	text, err := readAll("-", p.Stdin)
+	text, err := io.ReadAll(io.LimitReader(p.Stdin, maxInput))
 	if err != nil {
-		return err
+		return fmt.Errorf("%s: %w", name, err)
 	}
 	out, err := format.Source(name, text)
 	if err != nil {

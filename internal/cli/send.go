@@ -18,7 +18,7 @@ import (
 
 type sendCmd struct {
 	Topics topics   `embed:""`
-	Inputs []string `arg:"" optional:"" name:"input" help:"PlanInput files, as JSON or as the bytes of a record; - is standard input, and is read when none is given."`
+	Inputs []string `arg:"" optional:"" name:"input" help:"PlanInput files, as JSON, one or many, or as the bytes of a record, or directories of them; - is standard input, and is read when none is given."`
 	Key    string   `placeholder:"KEY" help:"Key of the records (plan_name of the input, behind graph_id and a colon where that is set)."`
 	Wait   string   `placeholder:"DURATION" help:"Wait this long for the executions and print them."`
 }
@@ -69,23 +69,22 @@ func (c *sendCmd) Run(ctx context.Context, p Process) error {
 }
 
 func (c *sendCmd) records(p Process) ([]*kgo.Record, error) {
-	inputs := c.Inputs
-	if len(inputs) == 0 {
-		inputs = []string{"-"}
+	paths := c.Inputs
+	if len(paths) == 0 {
+		paths = []string{"-"}
 	}
-	records := make([]*kgo.Record, len(inputs))
-	for i, input := range inputs {
-		value, err := readInput(input, p.Stdin)
+	var records []*kgo.Record
+	for in, err := range eachInput(paths, p.Stdin) {
 		if err != nil {
 			return nil, err
 		}
 		key := c.Key
 		if key == "" {
-			if key = inputKey(value); key == "" {
-				return nil, usagef("%s: want a plan_name in the input, or --key", input)
+			if key = inputKey(in.value); key == "" {
+				return nil, usagef("%s: want a plan_name in the input, or --key", in.label)
 			}
 		}
-		records[i] = &kgo.Record{Topic: c.Topics.input(), Key: []byte(key), Value: value}
+		records = append(records, &kgo.Record{Topic: c.Topics.input(), Key: []byte(key), Value: in.value})
 	}
 	return records, nil
 }

@@ -7,10 +7,10 @@ import (
 	"io"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"starplan/internal/config"
 	"starplan/internal/follow"
 	"starplan/internal/pbjson"
 	"starplan/processor"
@@ -19,20 +19,13 @@ import (
 
 // topics are the flags of commands that talk to the topics of a tenant.
 type topics struct {
-	Tenant    string   `name:"tenant-id" aliases:"tenant" env:"TENANT_ID" required:"" placeholder:"ID" help:"Tenant whose topics are meant."`
-	Bootstrap []string `name:"kafka-bootstrap-servers" env:"KAFKA_BOOTSTRAP_SERVERS" default:"localhost:9092" placeholder:"HOST:PORT,…" help:"Brokers to begin with (${default})."`
+	Tenant string `name:"tenant-id" aliases:"tenant" env:"TENANT_ID" required:"" placeholder:"ID" help:"Tenant whose topics are meant."`
 
-	Security config.Security `embed:""`
+	Broker broker `embed:""`
 }
 
 // client gives the options of a Kafka client.
-func (t *topics) client() ([]kgo.Opt, error) {
-	opts, err := t.Security.Resolve()
-	if err != nil {
-		return nil, usageError{err}
-	}
-	return append([]kgo.Opt{kgo.SeedBrokers(t.Bootstrap...)}, opts...), nil
-}
+func (t *topics) client() ([]kgo.Opt, error) { return t.Broker.client() }
 
 func (t *topics) input() string  { return processor.InputTopic(t.Tenant) }
 func (t *topics) output() string { return processor.OutputTopic(t.Tenant) }
@@ -130,9 +123,8 @@ func printLine(w io.Writer, e *planpb.PlanExecution) error {
 
 // printable gives s as it is where that is harmless on a terminal, else quoted.
 func printable(s string) string {
-	quoted := strconv.Quote(s)
-	if unquoted := quoted[1 : len(quoted)-1]; unquoted == strings.ReplaceAll(s, `"`, `\"`) {
-		return s
+	if !utf8.ValidString(s) || strings.ContainsFunc(s, func(r rune) bool { return !strconv.IsPrint(r) }) {
+		return strconv.Quote(s)
 	}
-	return quoted
+	return s
 }

@@ -35,7 +35,13 @@ func startService(t *testing.T) (broker string) {
 // startServiceAt is startService that tells the HTTP address as well.
 func startServiceAt(t *testing.T) (broker, httpAddr string) {
 	t.Helper()
-	b, err := devbroker.Start(devbroker.Options{Tenant: "acme"})
+	return startServiceWith(t, func(*config.Config) {})
+}
+
+// startServiceWith is startServiceAt with some settings changed.
+func startServiceWith(t *testing.T, change func(*config.Config)) (broker, httpAddr string) {
+	t.Helper()
+	b, err := devbroker.Start(devbroker.Options{Tenant: "acme", Topics: []string{config.DeadLetterTopic("acme")}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,11 +53,13 @@ func startServiceAt(t *testing.T) (broker, httpAddr string) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended, addr := make(chan error, 1), make(chan string, 1)
+	cfg := config.Config{
+		TenantID: "acme", PlanPath: dir, GroupID: "g", Brokers: []string{b.Addr()}, HTTPAddr: "127.0.0.1:0",
+		Execution: config.Execution{Limits: plan.Limits{Timeout: 10 * time.Second, MaxSteps: 1e6, MaxMemory: 64 << 20}, Workers: 1},
+	}
+	change(&cfg)
 	go func() {
-		ended <- service.Run(ctx, service.Options{Listening: func(a string) { addr <- a }, Config: config.Config{
-			TenantID: "acme", PlanPath: dir, GroupID: "g", Brokers: []string{b.Addr()}, HTTPAddr: "127.0.0.1:0",
-			Execution: config.Execution{Limits: plan.Limits{Timeout: 10 * time.Second, MaxSteps: 1e6, MaxMemory: 64 << 20}, Workers: 1},
-		}})
+		ended <- service.Run(ctx, service.Options{Listening: func(a string) { addr <- a }, Config: cfg})
 	}()
 	t.Cleanup(func() {
 		cancel()

@@ -368,12 +368,15 @@ func (p *problems) compression(name string) processor.Compression {
 	return c
 }
 
+// DeadLetterTopic is the topic that DEAD_LETTER_TOPIC=auto means.
+func DeadLetterTopic(tenant string) string { return "dlq-plan-inputs-" + tenant }
+
 func (p *problems) deadLetters(topic, tenant string) string {
 	switch {
 	case topic == "" || topic == "none":
 		return ""
 	case topic == "auto":
-		return "dlq-plan-inputs-" + tenant
+		return DeadLetterTopic(tenant)
 	case strings.HasPrefix(topic, "plan-inputs-"), strings.HasPrefix(topic, "plan-executions-"):
 		p.add("DEAD_LETTER_TOPIC", topic, "a name that starts with neither plan-inputs- nor plan-executions-, which the platform subscribes to by pattern")
 	case !tenantForm.MatchString(topic):

@@ -7,12 +7,12 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"starplan/plan/check"
 )
@@ -87,15 +87,10 @@ func TestCodesAreListed(t *testing.T) {
 
 // TestReportMatchesItsSchema validates reports, and documents that are none.
 func TestReportMatchesItsSchema(t *testing.T) {
-	data, err := os.ReadFile("../../docs/check.schema.json")
+	schema, err := jsonschema.NewCompiler().Compile("../../docs/check.schema.json")
 	if err != nil {
 		t.Fatal(err)
 	}
-	var schema map[string]any
-	if err := json.Unmarshal(data, &schema); err != nil {
-		t.Fatal(err)
-	}
-	v := validator{root: schema}
 	tree(t, map[string]string{
 		"agent_graph.dot": routes, "plans/start/plan.star": next(`"fetch", "stor"`), "plans/finish/plan.star": "import x\n",
 		"many.star": "def plan(plan_input):\n    x = 1\n    return PlanResult(next_task_names = plan_input.nope)\n", "long.star": "#" + strings.Repeat("x", 300<<10),
@@ -112,7 +107,7 @@ func TestReportMatchesItsSchema(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := v.document(doc); err != nil {
+		if err := validate(schema, doc); err != nil {
 			t.Errorf("report of %s does not match its schema: %v\n%s", path, err, doc)
 		}
 	}
@@ -128,7 +123,7 @@ func TestReportMatchesItsSchema(t *testing.T) {
 	if string(good) != want {
 		t.Errorf("report of a valid plan is %s, want %s", good, want)
 	}
-	if err := v.document(good); err != nil {
+	if err := validate(schema, good); err != nil {
 		t.Errorf("report of a valid plan: %v", err)
 	}
 	for _, bad := range []string{
@@ -138,122 +133,19 @@ func TestReportMatchesItsSchema(t *testing.T) {
 		strings.Replace(want, `"diagnostics":[]`, `"diagnostics":[{"severity":"info","code":"X","message":"m","hint":"","file":"f","plan":"","line":1,"col":1,"end_line":1,"end_col":2}]`, 1),
 		strings.Replace(want, `"diagnostics":[]`, `"diagnostics":[{"severity":"info","code":"x","message":"m","hint":"","file":"f","plan":"","line":-1,"col":1,"end_line":1,"end_col":1.5}]`, 1),
 	} {
-		if err := v.document([]byte(bad)); err == nil {
+		if err := validate(schema, []byte(bad)); err == nil {
 			t.Errorf("the schema takes %s", bad)
 		}
 	}
 }
 
-// validator knows the part of JSON Schema that the schema uses, and refuses a
-// schema that uses more.
-type validator struct{ root map[string]any }
-
-func (v validator) document(data []byte) error {
-	dec := json.NewDecoder(bytes.NewReader(data))
-	dec.UseNumber()
-	var doc any
-	if err := dec.Decode(&doc); err != nil {
+// validate holds a JSON document to a schema.
+func validate(schema *jsonschema.Schema, document []byte) error {
+	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(document))
+	if err != nil {
 		return err
 	}
-	return v.check(v.root, doc, "$")
-}
-
-func (v validator) check(schema map[string]any, doc any, at string) error {
-	for keyword, want := range schema {
-		var err error
-		switch keyword {
-		case "$schema", "$id", "$defs", "title", "description", "additionalProperties":
-		case "$ref":
-			name := strings.TrimPrefix(want.(string), "#/$defs/")
-			err = v.check(v.root["$defs"].(map[string]any)[name].(map[string]any), doc, at)
-		case "type":
-			if got := typeOf(doc); got != want {
-				err = fmt.Errorf("%s is %s, want %s", at, got, want)
-			}
-		case "required":
-			for _, name := range want.([]any) {
-				if obj, ok := doc.(map[string]any); ok && !slices.Contains(keysOf(obj), name.(string)) {
-					err = fmt.Errorf("%s lacks %s", at, name)
-				}
-			}
-		case "properties":
-			err = v.properties(schema, want.(map[string]any), doc, at)
-		case "items":
-			list, _ := doc.([]any)
-			for i, item := range list {
-				if err == nil {
-					err = v.check(want.(map[string]any), item, fmt.Sprintf("%s[%d]", at, i))
-				}
-			}
-		case "enum":
-			if !slices.Contains(want.([]any), doc) {
-				err = fmt.Errorf("%s is %v, want one of %v", at, doc, want)
-			}
-		case "pattern":
-			if s, ok := doc.(string); ok && !regexp.MustCompile(want.(string)).MatchString(s) {
-				err = fmt.Errorf("%s is %q, want %s", at, s, want)
-			}
-		case "minLength":
-			if s, ok := doc.(string); ok && float64(len(s)) < want.(float64) {
-				err = fmt.Errorf("%s is too short", at)
-			}
-		case "minimum":
-			if n, ok := doc.(json.Number); ok {
-				if f, _ := n.Float64(); f < want.(float64) {
-					err = fmt.Errorf("%s is %v, want at least %v", at, n, want)
-				}
-			}
-		default:
-			err = fmt.Errorf("schema: keyword %s is not known here", keyword)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (v validator) properties(schema, properties map[string]any, doc any, at string) error {
-	obj, _ := doc.(map[string]any)
-	for name, value := range obj {
-		sub, ok := properties[name].(map[string]any)
-		switch {
-		case ok:
-			if err := v.check(sub, value, at+"."+name); err != nil {
-				return err
-			}
-		case schema["additionalProperties"] == false:
-			return fmt.Errorf("%s has %s, which is not known", at, name)
-		}
-	}
-	return nil
-}
-
-func keysOf(m map[string]any) []string {
-	var keys []string
-	for k := range m {
-		keys = append(keys, k)
-	}
-	return keys
-}
-
-func typeOf(doc any) string {
-	switch doc := doc.(type) {
-	case map[string]any:
-		return "object"
-	case []any:
-		return "array"
-	case string:
-		return "string"
-	case bool:
-		return "boolean"
-	case json.Number:
-		if _, err := doc.Int64(); err == nil {
-			return "integer"
-		}
-		return "number"
-	}
-	return "null"
+	return schema.Validate(doc)
 }
 
 // TestDocumentedExample makes the finding that the documentation shows.

@@ -109,7 +109,6 @@ func TestTrace(t *testing.T) {
 			want: []string{
 				"1 p.star:1 plan", "1   " + input,
 				"1 p.star:2 plan", "1   names = []",
-				"1 p.star:3 plan",
 				"1 p.star:3 plan", `1   i = 0; n = "x"`,
 				"1 p.star:4 plan", "1 p.star:6 plan", "1 p.star:7 plan", `1   names = ["x"]`,
 				"1 p.star:3 plan", `1   i = 1; n = "y"`,
@@ -183,7 +182,7 @@ def plan(plan_input):
 			lines: 6,
 			want: []string{
 				"1 p.star:1 plan", "1   " + input, "1 p.star:2 plan", "1   n = 0", "1 p.star:3 plan",
-				"1 p.star:3 plan", "1   i = 0", "1 p.star:4 plan", "1 p.star:3 plan", "1   i = 1", "skipped 98",
+				"1   i = 0", "1 p.star:4 plan", "1 p.star:3 plan", "1   i = 1", "1 p.star:4 plan", "1   n = 1", "skipped 97",
 			},
 		},
 		{

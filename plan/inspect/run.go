@@ -26,8 +26,9 @@ type run struct {
 // call is a function of the plan that is being called.
 type call struct {
 	place   Place
-	depth   int  // Of the thread's stack.
-	entered bool // Its first probe was passed.
+	depth   int    // Of the thread's stack.
+	entered bool   // Its first probe was passed.
+	began   uint64 // The number of its last line among all that began.
 	texts   map[string]string
 }
 
@@ -104,7 +105,9 @@ func (r *run) passed(thread *starlark.Thread, module string, point probe.Point) 
 	case probe.Turn:
 		ofLoop := func(name string) bool { return slices.Contains(point.Vars, name) }
 		r.changes(frame, func(name string) bool { return !ofLoop(name) })
-		r.begin(point.Line)
+		if c := r.top(); c.began != r.lines || c.place.Line != point.Line { // The loop itself has not just begun.
+			r.begin(point.Line)
+		}
 		r.changes(frame, ofLoop)
 	case probe.End:
 		r.changes(frame, func(string) bool { return true })
@@ -118,7 +121,9 @@ func (r *run) begin(line int) {
 	if r.profile != nil {
 		r.profile.move(c.place)
 	}
-	if r.lines++; r.lines <= uint64(r.opts.Lines) {
+	r.lines++
+	c.began = r.lines
+	if r.lines <= uint64(r.opts.Lines) {
 		r.emit(Event{Line: &Line{Place: c.place, Depth: len(r.calls)}})
 	}
 }
