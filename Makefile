@@ -29,6 +29,10 @@ kafka: ## Start a real Apache Kafka on port 9092 (needs Java and Maven).
 test-differential: ## Compare plans in Python and in Starlark (needs python3 with venv and pip).
 	$(GO) test -tags differential -count=1 -timeout=5m ./internal/differential
 
+.PHONY: test-pyright
+test-pyright: ## Have Pyright read the stubs and check plans by them (needs npm).
+	$(GO) test -tags pyright -count=1 -timeout=5m ./internal/reference
+
 .PHONY: test-kafka
 test-kafka: ## Run the end-to-end tests on a real Apache Kafka (needs Java and Maven).
 	STARPLAN_E2E_BROKER=kafka $(GO) test -p 1 -race -count=1 -timeout=10m ./bench/check ./internal/e2e ./internal/kafkatest

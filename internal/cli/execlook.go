@@ -8,6 +8,7 @@ import (
 
 	"starplan/plan/execution"
 	"starplan/plan/inspect"
+	"starplan/plan/lex"
 	"starplan/plan/worker"
 )
 
@@ -52,7 +53,7 @@ type tracePrinter struct {
 func newTracePrinter(r *execRun) *tracePrinter {
 	t := &tracePrinter{run: r, lines: make(map[string][]string)}
 	for name, text := range r.src.Files {
-		t.lines[name] = strings.Split(text, "\n")
+		t.lines[name] = lex.Lines(text)
 		t.width = max(t.width, len(fmt.Sprintf("%s:%d", name, len(t.lines[name]))))
 	}
 	return t

@@ -15,6 +15,7 @@ import (
 	"go.starlark.net/syntax"
 
 	"starplan/plan"
+	"starplan/plan/lex"
 	"starplan/plan/predeclared"
 )
 
@@ -141,10 +142,8 @@ func (f *testFile) locate(fail *Failure, pos syntax.Position) {
 }
 
 func sourceLine(text string, line int) string {
-	for l := range strings.Lines(text) {
-		if line--; line == 0 {
-			return strings.TrimRight(l, "\r\n")
-		}
+	if lines := lex.Lines(text); line >= 1 && line <= len(lines) {
+		return lines[line-1]
 	}
 	return ""
 }

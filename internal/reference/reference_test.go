@@ -57,7 +57,7 @@ func TestStubsNameEverything(t *testing.T) {
 		"    task_executions: list[TaskExecution]\n",
 		"    metadata: dict[str, str]\n",
 		"    inline_data: Payload\n",
-		"    def __init__(self, *, upstream_tasks_results: list[TaskResult] | None = None, next_task_names: list[str] | None = None, error_message: str | None = None) -> None: ...\n",
+		"    def __init__(self, *, upstream_tasks_results: Iterable[TaskResult] | None = None, next_task_names: Iterable[str] | None = None, error_message: str | None = None) -> None: ...\n",
 		"    def decode(self, x: str, default: Any = ...) -> Any:\n",
 		"    def unpack(self, default: Any = ...) -> Any:\n",
 		"    def now(self) -> Time:\n",

@@ -190,15 +190,11 @@ func (r *Report) Excerpt(f Finding) string {
 	if !ok || f.Line < 1 {
 		return ""
 	}
-	for range f.Line - 1 {
-		_, rest, ok := strings.Cut(text, "\n")
-		if !ok {
-			return ""
-		}
-		text = rest
+	lines := lex.Lines(text)
+	if f.Line > len(lines) {
+		return ""
 	}
-	line, _, _ := strings.Cut(text, "\n")
-	line = strings.ToValidUTF8(strings.TrimSuffix(line, "\r"), "\uFFFD")
+	line := strings.ToValidUTF8(lines[f.Line-1], "\uFFFD")
 	runes := []rune(line)
 	from := min(max(f.Col-1, 0), len(runes))
 	to := len(runes)

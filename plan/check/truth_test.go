@@ -19,6 +19,7 @@ import (
 	"starplan/plan"
 	"starplan/plan/check"
 	"starplan/plan/execution"
+	"starplan/plan/lex"
 	"starplan/proto/planpb"
 )
 
@@ -191,7 +192,7 @@ func FuzzSource(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		lines := strings.Split(text, "\n")
+		lines := lex.Lines(text)
 		for _, found := range report.Findings {
 			if found.Line > len(lines)+1 || found.EndLine < found.Line || found.EndLine == found.Line && found.EndCol <= found.Col && found.Line > 0 {
 				t.Errorf("%v ends at %d:%d in a text of %d lines", found, found.EndLine, found.EndCol, len(lines))

@@ -47,12 +47,23 @@ func (t Token) Touches(next Token) bool { return t.EndLine == next.Line && t.End
 // Scan gives the tokens of a text without comments and empty lines. The last one
 // is a Newline, unless there is none at all.
 func Scan(text string) []Token {
-	s := scanner{rest: text, line: 1, col: 1}
+	s := scanner{rest: unixNewlines(text), line: 1, col: 1}
 	for s.rest != "" {
 		s.next()
 	}
 	s.newline()
 	return s.tokens
+}
+
+// Lines splits a text where the interpreter counts a line: a line ends with "\n",
+// "\r\n" or "\r", none of which it holds.
+func Lines(text string) []string { return strings.Split(unixNewlines(text), "\n") }
+
+func unixNewlines(text string) string {
+	if !strings.Contains(text, "\r") {
+		return text
+	}
+	return strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(text)
 }
 
 // operators are those of more than one character, Python's too, the longer first.

@@ -10,6 +10,17 @@ import (
 	"starplan/plan/lex"
 )
 
+func TestLines(t *testing.T) {
+	got := lex.Lines("a\nb\r\nc\rd\r\re\n")
+	if diff := cmp.Diff([]string{"a", "b", "c", "d", "", "e", ""}, got); diff != "" {
+		t.Errorf("Lines (-want +got):\n%s", diff)
+	}
+	tokens := lex.Scan("a\rb")
+	if len(tokens) != 4 || tokens[2].Line != 2 || tokens[2].Col != 1 {
+		t.Errorf("Scan = %+v, want b at 2:1", tokens)
+	}
+}
+
 func TestScan(t *testing.T) {
 	for _, test := range []struct{ text, want string }{
 		{"", ""},
