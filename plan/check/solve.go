@@ -319,10 +319,7 @@ func (s *solver) returnStmt(n *syntax.ReturnStmt) {
 	if f = f.find(); f.leaked {
 		s.leak(t)
 	}
-	if u := s.join(f.result, t); u != settle(f.result) {
-		f.result = u
-		s.changed = true
-	}
+	s.widen(t, func() (typ, bool) { return settle(f.find().result), true }, func(u typ) { f.find().result = u })
 }
 
 // isPlan reports whether the platform calls the function.
@@ -394,10 +391,7 @@ func (s *solver) setVar(ids []*syntax.Ident, t typ) {
 		if s.guarded[first] {
 			t = s.forget(t)
 		}
-		if u := s.join(s.vars[first], t); u != settle(s.vars[first]) {
-			s.vars[first] = u
-			s.changed = true
-		}
+		s.widen(t, func() (typ, bool) { return settle(s.vars[first]), true }, func(u typ) { s.vars[first] = u })
 	}
 }
 

@@ -115,6 +115,25 @@ func TestGeneratedPlans(t *testing.T) {
 	}
 }
 
+// TestFoundPlans checks generated plans that once had an error all the same.
+func TestFoundPlans(t *testing.T) {
+	rec := record(t)
+	for _, found := range []struct {
+		seed       uint64
+		statements int
+	}{
+		{5_035_468, 33}, // A list that is put into itself by another name.
+	} {
+		text := generate(found.seed, found.statements)
+		if failure, _ := runs(text, rec); failure != "" {
+			t.Errorf("seed %d does not run any more: %s", found.seed, failure)
+		}
+		for _, f := range errorsOf(t, text) {
+			t.Errorf("seed %d runs without an error, but: %v", found.seed, f)
+		}
+	}
+}
+
 // mutate changes a text in one place.
 func mutate(rng *rand.Rand, text string) string {
 	lines := strings.Split(text, "\n")

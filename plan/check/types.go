@@ -283,48 +283,58 @@ func (s *solver) unite(a, b *site) *site {
 	return a.find()
 }
 
-// put notes that a container holds something of a type.
-func (s *solver) put(c *site, t typ) {
-	c = c.find()
-	if c.leaked {
-		s.leak(t)
+// widen makes a place hold values of type t as well. To join types may unite
+// containers and let values leak, and so change the very place meanwhile: what it
+// holds by then is joined in, too. present gives what the place holds, false where
+// nothing is told of it any more.
+func (s *solver) widen(t typ, present func() (typ, bool), set func(typ)) {
+	for {
+		before, ok := present()
+		if !ok {
+			s.leak(t)
+			return
+		}
+		u := s.join(before, t)
+		if now, ok := present(); !ok || now != settle(before) {
+			t = u
+			continue
+		}
+		if u != settle(before) {
+			set(u)
+			s.changed = true
+		}
 		return
 	}
-	if u := s.join(c.elem, t); u != settle(c.elem) {
+}
+
+// put notes that a container holds something of a type.
+func (s *solver) put(c *site, t typ) {
+	s.widen(t, func() (typ, bool) {
 		c = c.find()
-		c.elem = u
-		s.changed = true
-	}
+		return settle(c.elem), !c.leaked
+	}, func(u typ) { c.find().elem = u })
 }
 
 // putKey notes that a dict has a key of a type.
 func (s *solver) putKey(c *site, t typ) {
-	c = c.find()
-	if c.leaked {
-		s.leak(t)
-		return
-	}
-	if u := s.join(c.key, t); u != settle(c.key) {
+	s.widen(t, func() (typ, bool) {
 		c = c.find()
-		c.key = u
-		s.changed = true
-	}
+		return settle(c.key), !c.leaked
+	}, func(u typ) { c.find().key = u })
 }
 
 // putElem notes that an element of a tuple may be of a type.
 func (s *solver) putElem(c *site, i int, t typ) {
-	c = c.find()
-	if c.leaked {
+	if c.find().leaked {
 		s.leak(t) // What the tuple consists of stays the same.
 	}
-	if i >= len(c.elems) {
-		s.leak(t)
-		return
-	}
-	if u := s.join(c.elems[i], t); u != settle(c.elems[i]) {
-		c.find().elems[i] = u
-		s.changed = true
-	}
+	s.widen(t, func() (typ, bool) {
+		c = c.find()
+		if i >= len(c.elems) {
+			return typ{}, false
+		}
+		return settle(c.elems[i]), true
+	}, func(u typ) { c.find().elems[i] = u })
 }
 
 // leak notes that code which is not looked at gets hold of a value: it may put
