@@ -15,6 +15,15 @@ func resolveHint(msg string) string {
 	return undefinedHints[undefinedName(msg)]
 }
 
+// parseHint says what to write instead of what the parser stopped at, or "".
+func parseHint(msg string) string {
+	switch msg {
+	case "got '=', want ':'", "got '=', want ')'", "got '=', want ']'":
+		return "to compare, write =="
+	}
+	return ""
+}
+
 // undefinedName takes the name out of "undefined: name (did you mean other?)".
 func undefinedName(msg string) string {
 	name, _ := strings.CutPrefix(msg, "undefined: ")
@@ -67,19 +76,43 @@ func distance(a, b string) int {
 	return row[len(b)]
 }
 
+const noExceptions = `Starlark has no exceptions: write fail("message")`
+
 // undefinedHints are for names of Python that Starlark lacks.
 var undefinedHints = map[string]string{
-	"Exception":  `Starlark has no exceptions: write fail("message")`,
-	"isinstance": `write type(x) == "string"`,
-	"sum":        `add in a for loop`,
-	"open":       `a plan opens no files`,
-	"super":      `Starlark has no classes`,
-	"__name__":   `a plan is called by its function plan; drop the main block`,
-	"map":        `write [f(x) for x in xs]`,
-	"filter":     `write [x for x in xs if f(x)]`,
-	"round":      `write math.round(x)`,
-	"pow":        `multiply`,
-	"Optional":   `Starlark has no type annotations`,
-	"List":       `Starlark has no type annotations`,
-	"Dict":       `Starlark has no type annotations`,
+	"Exception":           noExceptions,
+	"ValueError":          noExceptions,
+	"KeyError":            noExceptions,
+	"TypeError":           noExceptions,
+	"IndexError":          noExceptions,
+	"RuntimeError":        noExceptions,
+	"NotImplementedError": noExceptions,
+	"datetime":            `write time.now(), which is the record's timestamp`,
+	"re":                  `Starlark has no regular expressions: use methods of strings, as startswith, find and split`,
+	"logging":             `write print(value)`,
+	"random":              `a plan gives the same for the same input: there is no chance`,
+	"uuid":                `a plan gives the same for the same input: there is no chance`,
+	"os":                  `a plan sees its input only`,
+	"sys":                 `a plan sees its input only`,
+	"divmod":              `write a // b and a % b`,
+	"frozenset":           `write set(xs)`,
+	"hex":                 `write "%x" % n`,
+	"oct":                 `write "%o" % n`,
+	"next":                `write xs[0], behind a question whether there is one`,
+	"iter":                `loop over the value itself`,
+	"callable":            `write type(f) == "function"`,
+	"deepcopy":            `write list(xs) or dict(d)`,
+	"setattr":             `write x.name = value`,
+	"isinstance":          `write type(x) == "string"`,
+	"sum":                 `add in a loop: for x in xs: total += x`,
+	"open":                `a plan opens no files`,
+	"super":               `Starlark has no classes`,
+	"__name__":            `a plan is called by its function plan; drop the main block`,
+	"map":                 `write [f(x) for x in xs]`,
+	"filter":              `write [x for x in xs if f(x)]`,
+	"round":               `write math.round(x)`,
+	"pow":                 `multiply`,
+	"Optional":            `Starlark has no type annotations`,
+	"List":                `Starlark has no type annotations`,
+	"Dict":                `Starlark has no type annotations`,
 }

@@ -219,6 +219,9 @@ func parseError(err error, text string) *LoadError {
 	} else if line, col, ok := python.Place(text, e.Line, e.Col, fault.Msg); ok {
 		e.Line, e.Col = line, col
 	}
+	if e.Hint == "" {
+		e.Hint = parseHint(e.Message)
+	}
 	return e
 }
 

@@ -244,7 +244,7 @@ func TestHints(t *testing.T) {
 		{"def f(d):\n    assert d", "Starlark has no assert"},
 		{"async def f(d):\n    pass", "Starlark has no async"},
 		{"@cache\ndef f(d):\n    pass", "Starlark has no decorators"},
-		{"x = sum([1])", "add in a for loop"},
+		{"x = sum([1])", "add in a loop: "},
 		{"x = isinstance(1, 2)", `write type(x) == "string"`},
 		{"if __name__ == '__main__':\n    pass", "a plan is called by its function plan"},
 	} {

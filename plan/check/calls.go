@@ -213,6 +213,10 @@ func (s *solver) method(c *syntax.CallExpr, dot *syntax.DotExpr) typ {
 		return s.stringMethod(c, name)
 	case kindFixed:
 		s.forget(a.types...)
+		if x.fixed == "time" && name == "time" && len(c.Args) == 0 {
+			s.report(Error, CodeWrongType, c, "for the time of the record write time.now()", "time.time: got no arguments, want year and what else is known")
+			return typ{}
+		}
 		return fixedMethod(x, name)
 	}
 	return s.forget(append(a.types, x)...)

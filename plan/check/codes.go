@@ -16,6 +16,7 @@ const (
 	CodeInexactMath     = "inexact-math"
 	CodeNeverEqual      = "never-equal"
 	CodeUnusedVariable  = "unused-variable"
+	CodeUnassigned      = "unassigned-variable"
 	CodeUnreachable     = "unreachable"
 	CodeRecursion       = "recursion"
 	CodeNameTooLong     = "name-too-long"
@@ -60,7 +61,8 @@ func Codes() []Code {
 		{CodeUnknownTask, Error, "A task that `next_task_names` gets, to which the graph has no edge from this plan. Needs a graph, `--graph` or `--tasks`."},
 		{CodeNameTooLong, Error, "A name of a plan or task of more than 100 characters, which consumers cannot store."},
 		{CodeGraphError, Error, "The graph does not parse, or breaks a rule: edges go between plans and tasks, each task has one plan before it, each plan has a task."},
-		{CodeNeverEqual, Warning, "A repeated field or map of a message that can be changed is compared with a list or dict, which it never equals."},
+		{CodeUnassigned, Error, "A variable of a function is changed, as by `n += 1`, and assigned nowhere in it. That of a function around it is another variable."},
+		{CodeNeverEqual, Warning, "A value is compared with what it never equals: a string, number, message or list with None, a number with a string, a field of a message that can be changed with a list or dict."},
 		{CodeRecursion, Warning, "A function calls itself, which fails when it gets there."},
 		{CodeUnusedVariable, Warning, "A local variable or loaded name that is never read. Names that begin with `_` are left alone."},
 		{CodeUnreachable, Warning, "Statements behind a `return`, `break`, `continue` or `fail()`."},

@@ -137,8 +137,9 @@ func walkReturns(list []syntax.Stmt, visit func(*syntax.ReturnStmt)) {
 }
 
 // unusedVariables warns of local variables and loaded names that are never read.
-// A name that begins with "_" is meant to be unused.
-func unusedVariables(file *syntax.File, f *findings) {
+// A name that begins with "_" is meant to be unused; those of except have another
+// fault.
+func unusedVariables(file *syntax.File, except map[string]bool, f *findings) {
 	read := make(map[*syntax.Ident]bool)
 	candidates := make(map[*syntax.Ident]string)
 	var order []*syntax.Ident
@@ -156,7 +157,7 @@ func unusedVariables(file *syntax.File, f *findings) {
 		case *syntax.AssignStmt:
 			if id, ok := n.LHS.(*syntax.Ident); ok {
 				skip[id] = true
-				if b, ok := id.Binding.(*resolve.Binding); ok && (b.Scope == resolve.Local || b.Scope == resolve.Cell) {
+				if isLocal(id) {
 					propose(id, "variable")
 				}
 			}
@@ -176,7 +177,7 @@ func unusedVariables(file *syntax.File, f *findings) {
 		return true
 	})
 	for _, first := range order {
-		if !read[first] {
+		if !read[first] && !except[first.Name] {
 			from, to := first.Span()
 			f.span(Warning, CodeUnusedVariable, from, to, candidates[first]+" "+first.Name+" is never used", "")
 		}

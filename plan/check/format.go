@@ -16,6 +16,7 @@ func (s *solver) checkPercent(e *syntax.BinaryExpr) {
 	if !ok || !s.final {
 		return
 	}
+	verbs, keyed := "", false
 	for i := 0; i < len(format); i++ {
 		if format[i] != '%' {
 			continue
@@ -33,12 +34,46 @@ func (s *solver) checkPercent(e *syntax.BinaryExpr) {
 			}
 			i += end + 1
 			rest = rest[end+1:]
+			keyed = true
 		}
 		if !strings.ContainsRune("%srdioxXeEfFgGc", rune(rest[0])) {
 			s.formatFault(e.X, "%"+conversion(rest))
 			return
 		}
+		if rest[0] != '%' {
+			verbs += rest[:1]
+		}
 		i++
+	}
+	if !keyed {
+		s.checkOperands(e, verbs)
+	}
+}
+
+// checkOperands compares the values behind % with the conversions before it.
+func (s *solver) checkOperands(e *syntax.BinaryExpr, verbs string) {
+	operands := []syntax.Expr{e.Y}
+	if t, ok := unparen(e.Y).(*syntax.TupleExpr); ok {
+		operands = t.List
+	} else if t := settle(s.eval(e.Y)); !(t.kind.isScalar() || t.kind == kindMessage || t.kind == kindList || t.kind == kindRepeated) || t.nullable {
+		return // It may be a tuple, or a dict.
+	}
+	if len(operands) != len(verbs) {
+		few := "many"
+		if len(operands) < len(verbs) {
+			few = "few"
+		}
+		s.report(Error, CodeWrongType, e, "write %% for a percent sign", "too %s values for the format: got %d, want %d", few, len(operands), len(verbs))
+		return
+	}
+	for i, x := range operands {
+		t := settle(s.eval(x))
+		if !strings.ContainsRune("dioxX", rune(verbs[i])) || t.nullable {
+			continue
+		}
+		if t.kind == kindString || t.kind == kindBytes || t.kind == kindNone || t.kind == kindMessage || t.kind == kindList || t.kind == kindRepeated {
+			s.report(Error, CodeWrongType, x, "write %s", "got %s for %%%s, want int", t, verbs[i:i+1])
+		}
 	}
 }
 

@@ -48,7 +48,7 @@ func checkModule(u unit, name, text string, entry bool) *module {
 	m.tasks = s.tasks
 	inexactMath(file, f)
 	flow(file, isEntry, f)
-	unusedVariables(file, f)
+	unusedVariables(file, unassigned(file, f), f)
 	recursion(file, f)
 	m.bounded = !m.broken && bounded(file)
 	return m

@@ -435,6 +435,7 @@ func (s *solver) assignIndex(e *syntax.IndexExpr, t typ) {
 	case kindMap, kindRepeated:
 		s.checkFrozen(c, e, "its elements cannot be set")
 	default:
+		s.checkSetIndex(e, c)
 		s.leak(t)
 		s.leak(key)
 	}

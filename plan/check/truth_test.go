@@ -278,7 +278,7 @@ func TestInterpretersOwnFiles(t *testing.T) {
 			for _, f := range errorsOf(t, text) {
 				// Some of it is only there to fail, or never runs.
 				if line := lines[f.Line-1]; strings.Contains(line, "assert.fails") || strings.Contains(line, "lambda:") ||
-					strings.Contains(line, "assert.true(False,") || strings.TrimSpace(line) == `for x in "abc":` {
+					strings.Contains(line, "assert.true(False,") || strings.TrimSpace(line) == `for x in "abc":` || strings.Contains(line, `"abc"[1] = `) {
 					continue
 				}
 				t.Errorf("%s, part %d: %v\n%s", filepath.Base(file), i, f, lines[f.Line-1])

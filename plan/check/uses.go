@@ -89,6 +89,10 @@ var pythonAttrs = map[string]string{
 	"*.count":             "write len([x for x in xs if x == value])",
 	"*.has_key":           "write key in d",
 	"*.iteritems":         "write d.items()",
+	"*.zfill":             `write "0" * (width - len(s)) + s`,
+	"*.rjust":             `write " " * (width - len(s)) + s`,
+	"*.ljust":             `write s + " " * (width - len(s))`,
+	"*.add":               "write xs.append(value)",
 	"*.isnumeric":         "write s.isdigit()",
 	"*.isdecimal":         "write s.isdigit()",
 	"*.encode":            "write bytes(s)",
@@ -122,7 +126,11 @@ func (s *solver) checkAttr(e *syntax.DotExpr, x typ) bool {
 			return false // Said by another check.
 		}
 		if _, err := v.Attr(name); err != nil {
-			s.report(Error, CodeUnknownField, e.Name, attrHint(what, name), "%s", err.Error())
+			hint := attrHint(what, name)
+			if full := statusName(name); hint == "" && full != "" {
+				hint = "write ExecutionStatus." + full
+			}
+			s.report(Error, CodeUnknownField, e.Name, hint, "%s", err.Error())
 			return false
 		}
 		names = v.AttrNames()
@@ -140,11 +148,7 @@ func (s *solver) checkAttr(e *syntax.DotExpr, x typ) bool {
 }
 
 func (s *solver) checkMessageAttr(e *syntax.DotExpr, x typ) bool {
-	mt, err := protoregistry.GlobalTypes.FindMessageByName(x.md.FullName())
-	if err != nil {
-		return true
-	}
-	_, err = starlarkpb.FromProto(mt.Zero().Interface()).Attr(e.Name.Name)
+	err := attrError(x.md, e.Name.Name)
 	if err == nil {
 		return true
 	}
@@ -154,6 +158,17 @@ func (s *solver) checkMessageAttr(e *syntax.DotExpr, x typ) bool {
 	}
 	s.report(Error, CodeUnknownField, e.Name, hint, "%v", err)
 	return false
+}
+
+// attrError gives the error of asking a message for an attribute; nil where there is
+// none.
+func attrError(md protoreflect.MessageDescriptor, name string) error {
+	mt, err := protoregistry.GlobalTypes.FindMessageByName(md.FullName())
+	if err != nil {
+		return nil
+	}
+	_, err = starlarkpb.FromProto(mt.Zero().Interface()).Attr(name)
+	return err
 }
 
 func attrHint(what, name string) string {
@@ -198,34 +213,84 @@ func (s *solver) checkFrozen(x typ, n syntax.Node, what string) bool {
 
 // checkEqual warns of comparing what is never equal.
 func (s *solver) checkEqual(e *syntax.BinaryExpr, x, y typ) {
-	if y.kind == kindRepeated || y.kind == kindMap {
+	if y.kind == kindRepeated || y.kind == kindMap || x.kind == kindNone {
 		x, y = y, x
-	}
-	var write string
-	switch {
-	case !x.mutable || x.nullable || y.nullable:
-		return
-	case x.kind == kindRepeated && (y.kind == kindList || y.kind == kindTuple):
-		write = "list"
-	case x.kind == kindMap && y.kind == kindDict:
-		write = "dict"
-	default:
-		return
 	}
 	always := "False"
 	if e.Op == syntax.NEQ {
 		always = "True"
 	}
+	if x.nullable || y.nullable {
+		return
+	}
+	var write string
+	switch {
+	case y.kind == kindNone && x.kind > kindNone && x.kind < kindUnknown && x.kind != kindSequence:
+		s.report(Warning, CodeNeverEqual, e, zeroHint(x), "this is always %s: the value is a %s, never None", always, x)
+		return
+	case x.kind.isScalar() && y.kind.isScalar() && x.kind != y.kind && !(x.isNumber() && y.isNumber()):
+		s.report(Warning, CodeNeverEqual, e, enumHint(e), "this is always %s: a %s is compared with a %s", always, x, y)
+		return
+	case x.mutable && x.kind == kindRepeated && (y.kind == kindList || y.kind == kindTuple):
+		write = "list"
+	case x.mutable && x.kind == kindMap && y.kind == kindDict:
+		write = "dict"
+	default:
+		return
+	}
 	s.report(Warning, CodeNeverEqual, e, "compare "+write+"(…) of the field", "this is always %s: a field of a message that can be changed is no %s", always, write)
+}
+
+// isNumber reports whether a value may equal one of another type of number.
+func (t typ) isNumber() bool { return t.kind == kindInt || t.kind == kindFloat }
+
+// zeroHint says how to ask for what Python's None would mean of a value.
+func zeroHint(t typ) string {
+	switch t.kind {
+	case kindString, kindBytes:
+		return "a field that is not set reads as \"\": write x == \"\", or not x"
+	case kindInt, kindFloat:
+		return "a field that is not set reads as 0: write x == 0"
+	case kindMessage:
+		return "a message that is not set reads as an empty one: write parent.HasField(\"name\")"
+	case kindRepeated, kindMap, kindList, kindDict:
+		return "write not xs, where there are no elements"
+	}
+	return ""
+}
+
+// enumHint is for a comparison with the name of a status, as text.
+func enumHint(e *syntax.BinaryExpr) string {
+	for _, side := range []syntax.Expr{e.X, e.Y} {
+		if name, ok := stringLiteral(side); ok {
+			if full := statusName(name); full != "" {
+				return "an enum is an int: write ExecutionStatus." + full
+			}
+		}
+	}
+	return ""
+}
+
+// statusName gives the name of a status that is written in full or in short; empty
+// where there is none.
+func statusName(name string) string {
+	values := planpb.ExecutionStatus(0).Descriptor().Values()
+	for i := range values.Len() {
+		full := string(values.Get(i).Name())
+		if strings.EqualFold(full, name) || strings.EqualFold(full, "EXECUTION_STATUS_"+name) {
+			return full
+		}
+	}
+	return ""
 }
 
 // checkPlus reports the sum of a string and a number, and the like.
 func (s *solver) checkPlus(e *syntax.BinaryExpr, x, y typ) {
-	number := func(t typ) bool { return t.kind == kindInt || t.kind == kindFloat }
-	if x.nullable || y.nullable || !x.kind.isScalar() && x.kind != kindList || !y.kind.isScalar() && y.kind != kindList {
+	known := func(t typ) bool { return t.kind.isScalar() || t.kind == kindList || t.kind == kindTuple }
+	if x.nullable || y.nullable || !known(x) || !known(y) {
 		return
 	}
-	if x.kind == y.kind && x.kind != kindNone && x.kind != kindBool || number(x) && number(y) {
+	if x.kind == y.kind && x.kind != kindNone && x.kind != kindBool || x.isNumber() && y.isNumber() {
 		return
 	}
 	hint := ""
@@ -242,6 +307,26 @@ func (s *solver) checkIndexed(e *syntax.IndexExpr, x typ) {
 		hint = "fields are attributes: " + strings.Join(fieldNames(x.md), ", ")
 	}
 	s.report(Error, CodeWrongType, e, hint, "%s has no elements", x)
+}
+
+// checkSetIndex reports an assignment to an element of what has none, or never
+// changes.
+func (s *solver) checkSetIndex(e *syntax.IndexExpr, x typ) {
+	hint := ""
+	switch x.kind {
+	case kindTuple:
+		hint = "a tuple never changes: make a list"
+	case kindString, kindBytes:
+		hint = "a string never changes: make a new one, as with s.replace(old, new)"
+	case kindMessage:
+		hint = "fields are attributes: " + strings.Join(fieldNames(x.md), ", ")
+	case kindInt, kindFloat, kindBool, kindFunction, kindType:
+	default:
+		return
+	}
+	if !x.nullable {
+		s.report(Error, CodeWrongType, e, hint, "the elements of a %s cannot be set", x)
+	}
 }
 
 // checkIterable reports a loop over what has no elements.

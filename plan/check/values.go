@@ -28,13 +28,22 @@ func (s *solver) checkConstructor(c *syntax.CallExpr, md protoreflect.MessageDes
 		}
 		fd := field(md, id.Name)
 		if fd == nil {
-			s.report(Error, CodeUnknownArgument, id, "fields: "+strings.Join(fieldNames(md), ", "), "%s has no field %q", md.Name(), id.Name)
+			s.unknownArgument(md, id, id.Name)
 			continue
 		}
 		if i, ok := a.named[id.Name]; ok {
 			s.checkField(fd, b.Y, settle(a.types[i]))
 		}
 	}
+}
+
+// unknownArgument reports the name of a field that a message lacks.
+func (s *solver) unknownArgument(md protoreflect.MessageDescriptor, n syntax.Node, name string) {
+	what := fmt.Sprintf("%s has no field %q", md.Name(), name)
+	if err := attrError(md, name); err != nil {
+		what = err.Error() // It says which field may be meant.
+	}
+	s.report(Error, CodeUnknownArgument, n, "fields: "+strings.Join(fieldNames(md), ", "), "%s", what)
 }
 
 // checkField checks a value that is given to a field.
@@ -120,7 +129,7 @@ func (s *solver) checkDict(md protoreflect.MessageDescriptor, d *syntax.DictExpr
 		}
 		fd := field(md, name)
 		if fd == nil {
-			s.report(Error, CodeUnknownArgument, entry.Key, "fields: "+strings.Join(fieldNames(md), ", "), "%s has no field %q", md.Name(), name)
+			s.unknownArgument(md, entry.Key, name)
 			continue
 		}
 		s.checkField(fd, entry.Value, settle(s.eval(entry.Value)))

@@ -49,6 +49,9 @@ func timeTime(_ *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwar
 	if len(args) > 0 {
 		return nil, fmt.Errorf("%s: got %d positional arguments, want keyword arguments only", b.Name(), len(args))
 	}
+	if len(kwargs) == 0 {
+		return nil, fmt.Errorf("%s: got no arguments, want year and what else is known; for the time of the record write time.now()", b.Name())
+	}
 	if err := starlark.UnpackArgs(b.Name(), nil, kwargs,
 		"year?", &year, "month?", &month, "day?", &day, "hour?", &hour, "minute?", &minute,
 		"second?", &second, "nanosecond?", &nanosecond, "location?", &zone); err != nil {
