@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -67,6 +68,33 @@ func TestCheckManyPlans(t *testing.T) {
 		}
 	}
 	t.Errorf("%d plans take %v, want less than %v", n, took, limit)
+}
+
+// TestCheckOnePlan checks one plan in less than 50 ms, from the start of the process
+// to its end. A machine that does something else meanwhile gets more than one try.
+func TestCheckOnePlan(t *testing.T) {
+	limit := 50 * time.Millisecond
+	if raceEnabled {
+		limit = 5 * time.Second
+	}
+	path := filepath.Join(writePlans(t, 1), "p0.star")
+	var took []time.Duration
+	for range 20 {
+		// This program is the command when it is called by its name.
+		cmd := exec.CommandContext(t.Context(), os.Args[0], "check", path)
+		cmd.Args[0] = "starplan"
+		cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0")
+		start := time.Now()
+		out, err := cmd.CombinedOutput()
+		took = append(took, time.Since(start))
+		if err != nil || string(out) != path+": ok\n" {
+			t.Fatalf("check: %v\n%s", err, out)
+		}
+		if took[len(took)-1] < limit {
+			return
+		}
+	}
+	t.Errorf("one plan takes %v, want less than %v", took, limit)
 }
 
 // TestCheckFindsOneAmongMany checks that plans which are loaded together are

@@ -121,13 +121,15 @@ func inputFiles(dir string) ([]string, error) {
 func fileInputs(name string, r io.Reader) iter.Seq2[input, error] {
 	return func(yield func(input, error) bool) {
 		buffered := bufio.NewReaderSize(r, 64<<10)
-		space, isJSON, err := skipSpace(buffered)
+		space, first, err := skipSpace(buffered)
 		all := io.MultiReader(bytes.NewReader(space), buffered)
 		switch {
 		case err != nil:
 			yield(input{}, fmt.Errorf("%s: %w", name, err))
-		case isJSON:
+		case first == '{':
 			jsonInputs(name, all, yield)
+		case first == '[': // No PlanInput begins so on the wire.
+			yield(input{}, fmt.Errorf("%s: want a PlanInput, or several that follow each other, got a list; jq -c '.[]' takes it apart", name))
 		default:
 			value, err := io.ReadAll(io.LimitReader(all, maxInput+1))
 			if err == nil && len(value) > maxInput {
@@ -141,23 +143,23 @@ func fileInputs(name string, r io.Reader) iter.Seq2[input, error] {
 	}
 }
 
-// skipSpace reads the space before a text and tells whether the text is a JSON
-// object.
-func skipSpace(r *bufio.Reader) (space []byte, isJSON bool, err error) {
+// skipSpace reads the space before a text, and gives the first byte of that; 0 where
+// there is none.
+func skipSpace(r *bufio.Reader) (space []byte, first byte, err error) {
 	for len(space) < maxInput {
 		b, err := r.ReadByte()
 		if errors.Is(err, io.EOF) {
-			return space, false, nil
+			return space, 0, nil
 		}
 		if err != nil {
-			return nil, false, err
+			return nil, 0, err
 		}
 		if bytes.IndexByte([]byte(" \t\r\n"), b) < 0 {
-			return space, b == '{', r.UnreadByte()
+			return space, b, r.UnreadByte()
 		}
 		space = append(space, b)
 	}
-	return space, false, nil
+	return space, 0, nil
 }
 
 // jsonInputs reads JSON objects that follow each other, in constant memory.

@@ -237,3 +237,28 @@ b"""`, `r'\d'`, `"\\n\t\x41é"`, `''`}).Draw(t, "string")
 		return "(" + sub() + ",)"
 	}
 }
+
+// FuzzSource formats any text. What it gives is Starlark again, and is left alone the
+// second time; that it means the same is what Source itself finds out.
+func FuzzSource(f *testing.F) {
+	for _, text := range []string{
+		"def plan(plan_input):\n  return PlanResult(next_task_names=['a'])  # why\n",
+		"x=[\n1,\n2]\nload('a.star',b='c')\nif x : y = lambda *a,**k:a\nelse: pass\n",
+		"\"\"\"doc\"\"\"\r\nx = r'\\d' + \"\\x41\"\nfor a,(b) in{1:2,}.items():\n\tcontinue\n",
+	} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		once, err := format.Source("a.star", []byte(text))
+		if err != nil {
+			return // It refuses, and nothing is changed.
+		}
+		if _, err := plan.Parse("a.star", string(once)); err != nil {
+			t.Fatalf("the result does not parse: %v\n%s", err, once)
+		}
+		twice, err := format.Source("a.star", once)
+		if err != nil || !bytes.Equal(once, twice) {
+			t.Fatalf("not stable: %v\nonce:\n%s\ntwice:\n%s", err, once, twice)
+		}
+	})
+}
