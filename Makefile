@@ -25,6 +25,10 @@ test: ## Run all tests; they need only Go.
 kafka: ## Start a real Apache Kafka on port 9092 (needs Java and Maven).
 	$(GO) run ./internal/kafkatest/cmd/kafka --port 9092 --tenant dev
 
+.PHONY: test-check
+test-check: ## Hold the check to its promises, at full size and by the clock.
+	$(GO) test -count=1 -timeout=10m -run 'Plans|OnePlan|Own' ./plan/check ./internal/cli
+
 .PHONY: test-differential
 test-differential: ## Compare plans in Python and in Starlark (needs python3 with venv and pip).
 	$(GO) test -tags differential -count=1 -timeout=5m ./internal/differential

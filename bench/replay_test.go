@@ -34,6 +34,9 @@ type replayed struct {
 	Self, Worker int64
 }
 
+// maxReplayMemory is beyond what a replay takes of any number of inputs.
+const maxReplayMemory = 150 << 20
+
 // serveReplay runs the command and prints a replayed.
 func serveReplay() error {
 	var out bytes.Buffer
@@ -125,6 +128,12 @@ func BenchmarkReplay(b *testing.B) {
 		b.Fatalf("report = %+v, want %d inputs whose executions are the same", r.Report, b.N)
 	}
 	n := float64(b.N) / r.Seconds
+	if b.N >= 100_000 && n < 0.7*perSecond {
+		b.Errorf("replay runs %.0f inputs a second, want 0.7 of the service's %.0f at least", n, perSecond)
+	}
+	if r.Self > maxReplayMemory {
+		b.Errorf("replay takes %d MiB, want %d at most, however many inputs there are", r.Self>>20, maxReplayMemory>>20)
+	}
 	b.ReportMetric(perSecond, "service-records/s")
 	b.ReportMetric(n, "records/s")
 	b.ReportMetric(n/perSecond, "of-service")
