@@ -2,6 +2,7 @@ package topicrange_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -190,7 +191,7 @@ func TestNextEndsWithItsContext(t *testing.T) {
 	defer rd.Close()
 	ctx, cancel := context.WithCancel(t.Context())
 	time.AfterFunc(10*time.Millisecond, cancel)
-	if records, err := rd.Next(ctx); err != context.Canceled || records != nil {
+	if records, err := rd.Next(ctx); !errors.Is(err, context.Canceled) || records != nil {
 		t.Errorf("Next of a record that never comes = %v, %v, want that it was cancelled", records, err)
 	}
 }

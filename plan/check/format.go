@@ -55,7 +55,7 @@ func (s *solver) checkOperands(e *syntax.BinaryExpr, verbs string) {
 	operands := []syntax.Expr{e.Y}
 	if t, ok := unparen(e.Y).(*syntax.TupleExpr); ok {
 		operands = t.List
-	} else if t := settle(s.eval(e.Y)); !(t.kind.isScalar() || t.kind == kindMessage || t.kind == kindList || t.kind == kindRepeated) || t.nullable {
+	} else if t := settle(s.eval(e.Y)); t.nullable || !t.kind.isScalar() && t.kind != kindMessage && t.kind != kindList && t.kind != kindRepeated {
 		return // It may be a tuple, or a dict.
 	}
 	if len(operands) != len(verbs) {

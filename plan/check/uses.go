@@ -228,7 +228,7 @@ func (s *solver) checkEqual(e *syntax.BinaryExpr, x, y typ) {
 	case y.kind == kindNone && x.kind > kindNone && x.kind < kindUnknown && x.kind != kindSequence:
 		s.report(Warning, CodeNeverEqual, e, zeroHint(x), "this is always %s: the value is a %s, never None", always, x)
 		return
-	case x.kind.isScalar() && y.kind.isScalar() && x.kind != y.kind && !(x.isNumber() && y.isNumber()):
+	case x.kind.isScalar() && y.kind.isScalar() && x.kind != y.kind && (!x.isNumber() || !y.isNumber()):
 		s.report(Warning, CodeNeverEqual, e, enumHint(e), "this is always %s: a %s is compared with a %s", always, x, y)
 		return
 	case x.mutable && x.kind == kindRepeated && (y.kind == kindList || y.kind == kindTuple):

@@ -44,8 +44,8 @@ func (t Token) Is(text string) bool {
 // Touches reports whether next begins where t ends.
 func (t Token) Touches(next Token) bool { return t.EndLine == next.Line && t.EndCol == next.Col }
 
-// Scan gives the tokens of a text without comments and empty lines. The last one
-// is a Newline, unless there is none at all.
+// Scan gives the tokens of a text without comments and empty lines; lines end with
+// "\n" in them. The last one is a Newline, unless there is none at all.
 func Scan(text string) []Token {
 	s := scanner{rest: unixNewlines(text), line: 1, col: 1}
 	for s.rest != "" {

@@ -55,7 +55,7 @@ func FuzzScan(f *testing.F) {
 	f.Add("def f(x = 'a', *y):\n    return rb\"\\\"\" # c\n")
 	f.Add("'''a\n 1_0 \\\n ...\xff")
 	f.Fuzz(func(t *testing.T, text string) {
-		rest := text
+		rest := strings.Join(lex.Lines(text), "\n")
 		line, col := 1, 0
 		for _, tok := range lex.Scan(text) {
 			if tok.Line < line || tok.Line == line && tok.Col < col || tok.EndLine < tok.Line {

@@ -44,7 +44,7 @@ type Options struct {
 // complete fills what is zero with its default.
 func (o *Options) complete() error {
 	if o.Workers < 0 {
-		return fmt.Errorf("Workers: want 0 or more, got %d", o.Workers)
+		return fmt.Errorf("option Workers: want 0 or more, got %d", o.Workers)
 	}
 	o.Workers = cmp.Or(o.Workers, runtime.GOMAXPROCS(0))
 	o.silence = cmp.Or(o.silence, defaultSilence)
@@ -54,7 +54,7 @@ func (o *Options) complete() error {
 	lim.MaxMemory = cmp.Or(lim.MaxMemory, plan.DefaultMaxMemory)
 	lim.MaxExecution = cmp.Or(lim.MaxExecution, plan.DefaultMaxExecution)
 	if lim.Timeout < 0 || lim.MaxMemory < 0 || lim.MaxExecution < 0 {
-		return fmt.Errorf("Limits: want no negative ones, got %+v", *lim)
+		return fmt.Errorf("option Limits: want no negative ones, got %+v", *lim)
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
