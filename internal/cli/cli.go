@@ -49,7 +49,7 @@ var errFailed = errors.New("failed")
 type app struct {
 	Run        runCmd        `cmd:"" help:"Run the service."`
 	Dev        devCmd        `cmd:"" help:"Try plans with an embedded broker; needs no Kafka."`
-	Exec       execCmd       `cmd:"" help:"Run a plan on PlanInput files."`
+	Exec       execCmd       `cmd:"" help:"Run a plan on inputs from files or a topic, and see what it does."`
 	Check      checkCmd      `cmd:"" help:"Find mistakes in plans without running them on an input."`
 	Fmt        fmtCmd        `cmd:"" help:"Format plans."`
 	Test       testCmd       `cmd:"" help:"Run the tests of plans."`
