@@ -8,7 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync/atomic"
+	"sync"
 	"testing"
 	"time"
 
@@ -197,19 +197,26 @@ func TestExecTopicMistakes(t *testing.T) {
 	}
 }
 
-// lines is an endless standard input that notes how far it is read ahead of what is
-// printed.
+// lines is an endless standard input, and a standard output that takes nothing until
+// the input was read too far ahead, or not for a while.
 type lines struct {
 	line    []byte
 	left    []byte
-	n, most int64
-	printed atomic.Int64
+	n       int
+	tooFar  chan struct{} // Closed when maxAhead lines were read.
+	once    sync.Once
+	printed int
 }
+
+// maxAhead is more than the 1,024 inputs that are run at a time, and what lies in
+// buffers.
+const maxAhead = 1500
 
 func (l *lines) Read(p []byte) (int, error) {
 	if len(l.left) == 0 {
-		l.n++
-		l.most = max(l.most, l.n-l.printed.Load())
+		if l.n++; l.n == maxAhead {
+			close(l.tooFar)
+		}
 		l.left = l.line
 	}
 	n := copy(p, l.left)
@@ -218,24 +225,29 @@ func (l *lines) Read(p []byte) (int, error) {
 }
 
 func (l *lines) Write(p []byte) (int, error) {
-	l.printed.Add(int64(bytes.Count(p, []byte("\n"))))
+	l.once.Do(func() {
+		select {
+		case <-l.tooFar:
+			l.printed = -1_000_000
+		case <-time.After(time.Second):
+		}
+	})
+	l.printed += bytes.Count(p, []byte("\n"))
 	return len(p), nil
 }
 
-// TestExecStreams reads inputs while it prints what came of those before: not more
-// than a window is in memory.
+// TestExecStreams reads inputs no further ahead of what is printed than a window.
 func TestExecStreams(t *testing.T) {
-	in := &lines{line: []byte(`{"plan_name": "route", "input_id": "` + strings.Repeat("x", 4000) + `"}` + "\n")}
+	in := &lines{line: []byte(`{"plan_name": "route", "input_id": "` + strings.Repeat("x", 4000) + `"}` + "\n"), tooFar: make(chan struct{})}
 	var errs bytes.Buffer
 	code := cli.Main(t.Context(), cli.Process{
 		Args:  []string{"exec", "--limit=4000", planFile(t, "route.star", routePlan)},
 		Stdin: in, Stdout: in, Stderr: &errs,
 	})
-	if code != 0 || in.printed.Load() != 4000 || errs.String() != "4000 executions: 4000 SUCCEEDED, 0 FAILED\n" {
-		t.Fatalf("exec = %d with %d lines\n%s", code, in.printed.Load(), errs.String())
+	if in.printed < 0 {
+		t.Fatalf("%d inputs were read before one was printed", maxAhead)
 	}
-	// 1,024 that are run, and what lies in buffers.
-	if in.most > 1500 {
-		t.Errorf("%d inputs were read ahead of what was printed", in.most)
+	if code != 0 || in.printed != 4000 || errs.String() != "4000 executions: 4000 SUCCEEDED, 0 FAILED\n" {
+		t.Errorf("exec = %d with %d lines\n%s", code, in.printed, errs.String())
 	}
 }
