@@ -18,6 +18,7 @@ import (
 	"starplan/internal/devbroker"
 	"starplan/internal/follow"
 	"starplan/internal/service"
+	"starplan/internal/tracing"
 	"starplan/plan"
 	"starplan/processor"
 	"starplan/scripts"
@@ -130,10 +131,14 @@ func (c *devCmd) config(dir string) (config.Config, error) {
 	if _, err := os.Stat(dir); err != nil {
 		return config.Config{}, err
 	}
+	traces, err := tracing.FromEnv(os.Getenv)
+	if err != nil {
+		return config.Config{}, err
+	}
 	return config.Config{
 		TenantID: devTenant, PlanPath: dir, Watch: !c.Once, Execution: e,
 		GroupID: "executors-" + devTenant, SessionTimeout: processor.DefaultSessionTimeout,
-		HTTPAddr: addr, ShowPayloads: true,
+		HTTPAddr: addr, ShowPayloads: true, Tracing: traces,
 	}, nil
 }
 
