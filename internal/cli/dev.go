@@ -228,7 +228,7 @@ func (d *devSession) answerAll(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return awaitExecutions(ctx, reader, ids, func(e follow.Execution) error { return printExecution(d.p, e, false) })
+	return awaitExecutions(ctx, reader, ids, newPrinter(d.p, "json", "never").execution)
 }
 
 // watch shows executions until ctx ends, and sends the samples of plans that
@@ -276,12 +276,13 @@ func (d *devSession) show(ctx context.Context) error {
 		return err
 	}
 	defer reader.Close()
+	show := newPrinter(d.p, "text", "auto")
 	for {
 		e, err := reader.Next(ctx)
 		if err != nil {
 			return err
 		}
-		if err := printExecution(d.p, e, true); err != nil {
+		if err := show.execution(e); err != nil {
 			return err
 		}
 	}

@@ -27,7 +27,7 @@ type Span struct {
 }
 
 // Attributes are those of the span as texts.
-func (s Span) Attributes() map[string]string { return Texts(s.Span.GetAttributes()) }
+func (s Span) Attributes() map[string]string { return Texts(s.GetAttributes()) }
 
 // Texts gives attributes as texts, whatever their types are.
 func Texts(list []*commonpb.KeyValue) map[string]string {
