@@ -89,7 +89,8 @@ type Options struct {
 	StopTimeout time.Duration
 	// Logger may be nil.
 	Logger *slog.Logger
-	// Registerer takes the metrics; nil means that nobody does.
+	// Registerer takes the metrics; nil means that nobody does, and executions are not
+	// counted then.
 	Registerer prometheus.Registerer
 
 	// endsPause is how often the ends of partitions are asked for, for tests; 0

@@ -204,15 +204,15 @@ type ring struct {
 	n       uint64 // Put so far.
 }
 
-// put replaces the oldest entry and gives the bytes that this one referred to.
-func (r *ring) put(e *entry) (freed int) {
-	slot := &r.entries[r.n%Executions]
+// next gives the place of the oldest entry for one that is newer, and the bytes that
+// the old one referred to.
+func (r *ring) next() (slot *entry, freed int) {
+	slot = &r.entries[r.n%Executions]
 	if r.n >= Executions {
 		freed = slot.bytes()
 	}
-	*slot = *e
 	r.n++
-	return freed
+	return slot, freed
 }
 
 // newest calls fn from the newest to the oldest until it returns false.

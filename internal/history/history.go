@@ -153,13 +153,16 @@ func (h *History) Correct(rec execution.Record, out execution.Outcome) {
 // bytes than they should. It is called with the mutex held.
 func (h *History) note(now time.Time, rec execution.Record, out execution.Outcome, src *plan.Source) (over bool) {
 	h.seq++
-	e := entry{seq: h.seq, at: now, exec: out.ExecID, rec: rec, out: out, src: src, inputSize: len(rec.Value), outputSize: len(out.Value)}
+	e, freed := h.last.next()
+	*e = entry{seq: h.seq, at: now, exec: out.ExecID, rec: rec, out: out, src: src, inputSize: len(rec.Value), outputSize: len(out.Value)}
 	if !h.opts.Payloads {
 		e.rec.Value = nil
 	}
-	h.waiting += e.bytes() - h.last.put(&e)
+	h.waiting += e.bytes() - freed
 	if out.Reason != "" {
-		h.waiting += e.bytes() - h.failed.put(&e)
+		f, freed := h.failed.next()
+		*f = *e
+		h.waiting += e.bytes() - freed
 	}
 	h.version.Store(h.seq)
 	return h.waiting > maxPayloads

@@ -152,7 +152,7 @@ func (s *Service) run(ctx context.Context) error {
 		Brokers: c.Brokers, ClientOptions: c.Client, Tenant: c.TenantID, Group: c.GroupID, Serving: c.Serving(),
 		Start: c.Start, SessionTimeout: c.SessionTimeout, Delivery: c.Delivery,
 		DeadLetterTopic: c.DeadLetterTopic, StepLimit: c.Limits.MaxSteps,
-		Runner: s.tracer.Runner(&observed{plans, s.history, plans.Source}), Logger: s.log, Registerer: s.reg,
+		Runner: s.tracer.Runner(s.history.Runner(plans, plans.Source)), Logger: s.log, Registerer: s.reg,
 	})
 	if err != nil {
 		return &ConfigError{err}
