@@ -38,7 +38,7 @@ test-browser: ## Run the status page in a real browser (needs Chromium); screens
 	STARPLAN_SCREENSHOTS=$(abspath $(SCREENSHOTS)) $(GO) test -race -count=1 -timeout=3m -tags=browser ./internal/statuspage/browser
 
 .PHONY: test-prometheus
-test-prometheus: ## Have a real Prometheus watch a service that fails (needs Debian's prometheus).
+test-prometheus: ## Have a real Prometheus watch a service on a real Kafka while all goes wrong (needs Debian's prometheus, Java and Maven).
 	$(GO) test -count=1 -timeout=5m -tags=prometheus ./deploy/prometheus
 
 .PHONY: lint
