@@ -34,8 +34,8 @@ test-kafka: ## Run the end-to-end tests on a real Apache Kafka (needs Java and M
 	STARPLAN_E2E_BROKER=kafka $(GO) test -p 1 -race -count=1 -timeout=10m ./bench/check ./internal/e2e ./internal/kafkatest
 
 .PHONY: test-browser
-test-browser: ## Run the status page in a real browser (needs Chromium); screenshots in SCREENSHOTS.
-	STARPLAN_SCREENSHOTS=$(abspath $(SCREENSHOTS)) $(GO) test -race -count=1 -timeout=3m -tags=browser ./internal/statuspage/browser
+test-browser: ## Run the status page in a real browser (needs Chromium and npm); screenshots in SCREENSHOTS.
+	STARPLAN_SCREENSHOTS=$(abspath $(SCREENSHOTS)) $(GO) test -race -count=1 -timeout=6m -tags=browser ./internal/statuspage/browser
 
 .PHONY: test-prometheus
 test-prometheus: ## Have a real Prometheus watch a service on a real Kafka while all goes wrong (needs Debian's prometheus, Java and Maven).
