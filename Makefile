@@ -66,7 +66,7 @@ bench: ## Run the benchmarks.
 
 .PHONY: bench-short
 bench-short: ## Run the benchmarks for a moment each, to see that they work.
-	$(GO) test -run '^$$' -bench . -benchtime 50x ./plan/... ./starlarkpb ./processor ./bench
+	$(GO) test -run '^$$' -bench . -benchtime 50x ./plan/... ./starlarkpb ./processor ./internal/metricset ./internal/tracing ./bench
 
 .PHONY: fuzz
 fuzz: ## Run every fuzz test for ten seconds.

@@ -294,10 +294,10 @@ func (d *devSession) reloaded(ctx context.Context, report plan.Report) {
 	for _, change := range report {
 		switch {
 		case change.Error != "":
-			fmt.Fprintf(d.p.Stderr, "%s: %s: %s\n", change.Plan, change.Result, change.Error)
+			fmt.Fprintf(d.p.Stderr, "%s: %s: %s\n", printable(change.Plan), change.Result, printable(change.Error))
 		case change.Result == plan.ResultLoaded:
 			changed[change.Plan] = true
-			fmt.Fprintf(d.p.Stderr, "%s: loaded again\n", change.Plan)
+			fmt.Fprintf(d.p.Stderr, "%s: loaded again\n", printable(change.Plan))
 		}
 	}
 	samples, err := scripts.Read(os.DirFS(d.dir))
