@@ -18,6 +18,9 @@ const (
 	HeaderPartition = "starplan.error.partition"
 	HeaderOffset    = "starplan.error.offset"
 	HeaderTimestamp = "starplan.error.timestamp"
+	// HeaderPlanDigest is the digest of the plan that was to run; missing where none
+	// is loaded.
+	HeaderPlanDigest = "starplan.error.plan.digest"
 )
 
 // Headers of an execution. A record that is executed again gets the same ones.
@@ -100,7 +103,7 @@ func (c *committer) replace(e *entry, size int) {
 
 // deadLetter is a record for the dead-letter topic: what came, and why it is there.
 func deadLetter(topic string, r *kgo.Record, outcome execution.Outcome) *kgo.Record {
-	headers := make([]kgo.RecordHeader, 0, len(r.Headers)+6)
+	headers := make([]kgo.RecordHeader, 0, len(r.Headers)+7)
 	headers = append(headers, r.Headers...)
 	add := func(key, value string) {
 		headers = append(headers, kgo.RecordHeader{Key: key, Value: []byte(value)})
@@ -111,6 +114,9 @@ func deadLetter(topic string, r *kgo.Record, outcome execution.Outcome) *kgo.Rec
 	add(HeaderPartition, strconv.Itoa(int(r.Partition)))
 	add(HeaderOffset, strconv.FormatInt(r.Offset, 10))
 	add(HeaderTimestamp, r.Timestamp.UTC().Format(time.RFC3339Nano))
+	if outcome.Digest != "" {
+		add(HeaderPlanDigest, outcome.Digest)
+	}
 	return &kgo.Record{Topic: topic, Key: r.Key, Value: r.Value, Headers: headers}
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/twmb/franz-go/pkg/kversion"
 
 	"starplan/plan/execution"
 )
@@ -19,6 +21,7 @@ import (
 // troubles are errors that a broker may give to each request.
 var troubles = map[kmsg.Key][]*kerr.Error{
 	kmsg.Produce:         {kerr.NotEnoughReplicas, kerr.NotLeaderForPartition, kerr.InvalidRecord},
+	kmsg.AddOffsetsToTxn: {kerr.CoordinatorLoadInProgress, kerr.ConcurrentTransactions, kerr.InvalidProducerEpoch},
 	kmsg.TxnOffsetCommit: {kerr.CoordinatorLoadInProgress, kerr.IllegalGeneration, kerr.UnknownServerError, kerr.UnknownMemberID},
 	kmsg.EndTxn:          {kerr.UnknownServerError, kerr.NotCoordinator, kerr.ProducerFenced, kerr.InvalidProducerEpoch},
 	kmsg.InitProducerID:  {kerr.CoordinatorLoadInProgress, kerr.NotCoordinator},
@@ -56,10 +59,28 @@ func trouble(rng *rand.Rand) []kfake.Fault {
 
 // TestTrouble gives the processor trouble with everything that it asks of the
 // broker, while members come and go, and links break. What is promised must hold.
-func TestTrouble(t *testing.T) { each(t, testTrouble) }
+func TestTrouble(t *testing.T) {
+	each(t, func(t *testing.T, d Delivery) { testTrouble(t, d, cluster(t, 4)) })
+}
 
-func testTrouble(t *testing.T, d Delivery) {
-	c := cluster(t, 4)
+// Brokers before transaction version 2 (KIP-890 part 2, Kafka 4.0) are told of each
+// transaction's offsets by a request of its own, and do not fence a producer at
+// each of its transactions.
+func TestTroubleWithOldBrokers(t *testing.T) {
+	c := cluster(t, 4, kfake.MaxVersions(kversion.V3_9_0()))
+	var told atomic.Int32
+	c.ControlKey(kmsg.AddOffsetsToTxn.Int16(), func(kmsg.Request) (kmsg.Response, error, bool) {
+		c.KeepControl()
+		told.Add(1)
+		return nil, nil, false
+	})
+	testTrouble(t, ExactlyOnce, c)
+	if told.Load() == 0 {
+		t.Error("no transaction was told of its offsets: the test shows nothing of old brokers")
+	}
+}
+
+func testTrouble(t *testing.T, d Delivery, c *kfake.Cluster) {
 	cl := client(t, c)
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)

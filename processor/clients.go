@@ -2,25 +2,23 @@ package processor
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"starplan/internal/carrier"
 )
 
 const (
-	// probeTimeout bounds one look at the topics.
-	probeTimeout = 5 * time.Second
 	// leaveTimeout bounds the leaving of the group, which the broker may not answer.
 	leaveTimeout = 2 * time.Second
 	// minRebalance is the least time that members get to give up partitions.
 	minRebalance = 5 * time.Second
+	// maxHeartbeat is the longest time between two heartbeats.
+	maxHeartbeat = time.Second
 	// maxPoll is the number of records that one poll may bring.
 	maxPoll = 2000
 )
@@ -52,7 +50,7 @@ func (p *Processor) producing() []kgo.Opt {
 	return append(p.common(&p.producerContact),
 		kgo.RequiredAcks(kgo.AllISRAcks()),
 		kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)), // murmur2, as Java and Python place keys
-		kgo.ProducerBatchCompression(kgo.Lz4Compression(), kgo.NoCompression()),
+		kgo.ProducerBatchCompression(p.opts.Compression.codecs()...),
 		kgo.ProducerBatchMaxBytesFn(func(string) int32 { return int32(p.maxRecord()) }),
 	)
 }
@@ -61,6 +59,7 @@ func (p *Processor) producing() []kgo.Opt {
 // least once, emits answers. For exactly once the committer has another, which it
 // makes anew after each failure that leaves a transaction in doubt.
 func (p *Processor) openProducer() error {
+	p.producerContact.begin()
 	client, err := kgo.NewClient(append(p.producing(),
 		kgo.MetadataMinAge(250*time.Millisecond),
 		// The committer flushes; until then records of a partition gather in one batch.
@@ -75,23 +74,24 @@ func (p *Processor) openProducer() error {
 	return nil
 }
 
+// closeProducer may be called twice.
 func (p *Processor) closeProducer() {
-	p.closed.Do(func() {
-		p.producerContact.stop()
-		p.producer.Close()
-	})
+	p.producerContact.stop()
+	p.producer.Close()
 }
 
 // openConsumer makes the client that is the group's member. It joins at once.
 func (p *Processor) openConsumer() error {
-	client, err := kgo.NewClient(append(p.common(&p.consumerContact),
+	p.consumerContact.begin()
+	opts := append(p.common(&p.consumerContact),
 		kgo.ConsumerGroup(p.opts.Group),
 		kgo.ConsumeTopics(p.input),
 		kgo.Balancers(carrier.Balancer(Assignor(p.opts.Serving))),
 		kgo.DisableAutoCommit(),
 		kgo.BlockRebalanceOnPoll(),
 		kgo.SessionTimeout(p.opts.SessionTimeout),
-		kgo.HeartbeatInterval(p.opts.SessionTimeout/10),
+		// A heartbeat is also how a member hears of a rebalance.
+		kgo.HeartbeatInterval(min(p.opts.SessionTimeout/10, maxHeartbeat)),
 		// A member that dies within a rebalance holds up all others for this long. The
 		// callbacks of ours take two seconds at most.
 		kgo.RebalanceTimeout(max(p.opts.SessionTimeout, minRebalance)),
@@ -101,10 +101,15 @@ func (p *Processor) openConsumer() error {
 		kgo.OnOffsetsFetched(p.offsetsFetched),
 		kgo.AdjustFetchOffsetsFn(p.adjustOffsets),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.KeepControlRecords(),
 		kgo.FetchMaxBytes(16<<20),
 		kgo.FetchMaxWait(time.Second),
 		kgo.MetadataMinAge(250*time.Millisecond),
-	)...)
+	)
+	if p.opts.InstanceID != "" {
+		opts = append(opts, kgo.InstanceID(p.opts.InstanceID))
+	}
+	client, err := kgo.NewClient(opts...)
 	if err != nil {
 		return fmt.Errorf("processor: consumer: %w", err)
 	}
@@ -125,93 +130,5 @@ func (p *Processor) closeConsumer() {
 	p.consumer.AllowRebalance()
 	if err := p.bridge.End(ctx); err != nil {
 		p.log.Warn("goka session did not end", "error", err)
-	}
-}
-
-// probe waits until a broker answers and the topics are there, and learns what
-// the output topic takes. It returns an error only for what waiting cannot mend.
-func (p *Processor) probe(ctx context.Context) error {
-	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 3*time.Second) {
-		missing, err := p.look(ctx)
-		if err == nil && missing == "" {
-			p.membership.set(func(m *membership) { m.waiting = "" })
-			return nil
-		}
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		var access *AccessError
-		if errors.As(err, &access) {
-			return err
-		}
-		reason := missing
-		if err != nil {
-			reason = "no broker answers: " + err.Error()
-		}
-		p.membership.set(func(m *membership) { m.waiting = reason })
-		p.faults.Warn("waiting for kafka", "reason", reason, "brokers", p.opts.Brokers, "retry_in", wait)
-		timer := time.NewTimer(wait)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return context.Cause(ctx)
-		}
-	}
-}
-
-// look asks for the topics once. missing says which one is not there.
-func (p *Processor) look(ctx context.Context) (missing string, err error) {
-	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
-	defer cancel()
-	topics := []string{p.input, p.output}
-	if p.opts.DeadLetterTopic != "" {
-		topics = append(topics, p.opts.DeadLetterTopic)
-	}
-	// One by one: an error over rights is one for the whole request.
-	for _, t := range topics {
-		list, err := p.admin.ListTopics(ctx, t)
-		if err == nil {
-			err = list[t].Err
-		}
-		switch {
-		case errors.Is(err, kerr.UnknownTopicOrPartition):
-			return fmt.Sprintf("topic %s does not exist", t), nil
-		case fatal(err):
-			return "", newAccessError("read about topic "+t, err)
-		case err != nil:
-			return "", err
-		}
-		if t == p.input {
-			id := list[t].ID
-			p.topicID.Store(&id)
-		}
-	}
-	p.learnMaxBytes(ctx)
-	return "", nil
-}
-
-// learnMaxBytes asks what the output topic takes. Without the right to ask, the
-// default stands.
-func (p *Processor) learnMaxBytes(ctx context.Context) {
-	configs, err := p.admin.DescribeTopicConfigs(ctx, p.output)
-	if err == nil {
-		var config kadm.ResourceConfig
-		if config, err = configs.On(p.output, nil); err == nil {
-			err = config.Err
-		}
-		for _, c := range config.Configs {
-			var n int64
-			if c.Key != "max.message.bytes" || c.Value == nil {
-				continue
-			}
-			if _, scanErr := fmt.Sscan(*c.Value, &n); scanErr == nil && n > 0 {
-				// franz-go itself writes no request beyond 100 MiB.
-				p.maxBytes.Store(min(n, 96<<20))
-			}
-		}
-	}
-	if err != nil {
-		p.log.Info("max.message.bytes of the output topic is not known", "topic", p.output, "assumed", p.maxRecord(), "error", err)
 	}
 }

@@ -6,8 +6,6 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
-
-	"starplan/processor/ledger"
 )
 
 // commit sends the positions that have moved. A failure is no loss: they stay
@@ -27,13 +25,14 @@ func (c *committer) commit(ctx context.Context) {
 	req.Group = c.opts.Group
 	req.MemberID = member
 	req.Generation = generation
+	req.InstanceID = c.instanceID()
 	topic := kmsg.NewOffsetCommitRequestTopic()
 	topic.Topic = c.input
 	topic.TopicID = c.inputID()
 	for p, at := range commits {
 		part := kmsg.NewOffsetCommitRequestTopicPartition()
 		part.Partition = p.number
-		part.Offset = at.offset
+		part.Offset, part.LeaderEpoch = at.offset, at.epoch
 		part.Metadata = kmsg.StringPtr(at.metadata)
 		topic.Partitions = append(topic.Partitions, part)
 	}
@@ -59,15 +58,27 @@ func (c *committer) commit(ctx context.Context) {
 	c.core.committed(commits, ok)
 }
 
+// instanceID is what requests in the consumer's name carry; nil for none.
+func (p *Processor) instanceID() *string {
+	if p.opts.InstanceID == "" {
+		return nil
+	}
+	return &p.opts.InstanceID
+}
+
 // commitFailed is silent about what a rebalance brings with it.
 func (c *committer) commitFailed(ctx context.Context, err error) {
 	switch {
 	case errors.Is(ctx.Err(), context.Canceled):
 	case errors.Is(err, kerr.RebalanceInProgress), errors.Is(err, kerr.IllegalGeneration), errors.Is(err, kerr.UnknownMemberID):
 		c.log.Debug("commit refused in a rebalance", "error", err)
+	case c.instanceTaken(err):
 	case fatal(err):
 		c.fail(newAccessError("commit offsets of group "+c.opts.Group, err))
 	default:
+		if doubtful(err) {
+			c.doubtTopics()
+		}
 		c.kafkaError("commit", "commit failed; trying again", err, "group", c.opts.Group)
 	}
 }
@@ -82,7 +93,7 @@ func (c *core) commits() map[*partition]commit {
 			continue
 		}
 		position, finished := p.books.Snapshot(nil)
-		at := commit{position, ledger.Encode(position, finished, "")}
+		at := p.noted(position, finished, "")
 		p.dirty = false
 		if at == p.committed {
 			continue
@@ -103,6 +114,7 @@ func (c *core) committed(commits map[*partition]commit, ok map[int32]bool) {
 	for p, at := range commits {
 		if ok[p.number] {
 			p.committed = at
+			c.moves++
 		} else {
 			p.dirty = true
 		}

@@ -49,6 +49,12 @@ type partition struct {
 	dirty     bool
 	committed commit
 	highWater int64
+	// note goes into the metadata of each commit.
+	note ledger.Note
+	// epoch is the leader epoch of the last record that was delivered, or -1.
+	epoch int32
+	// headSeen is where the books' head was at the last look at the partition's start.
+	headSeen int64
 }
 
 // commit is what the broker keeps for a partition. A negative offset stands for
@@ -56,6 +62,17 @@ type partition struct {
 type commit struct {
 	offset   int64
 	metadata string
+	// epoch is the leader epoch that a record before the offset, or near it, was
+	// written in; -1 for unknown. By it the next owner notices, before it fetches,
+	// that the log was cut off below the offset and grew again (KIP-320).
+	epoch int32
+}
+
+// noted is the commit of a position with what is done beyond it.
+func (p *partition) noted(position int64, finished ledger.Set, nonce string) commit {
+	note := p.note
+	note.Nonce = nonce
+	return commit{position, ledger.Encode(position, finished, note), p.epoch}
 }
 
 func (p *partition) poke() {
@@ -88,6 +105,8 @@ type core struct {
 	stopCycle context.CancelFunc
 	// processed is when the last record was done.
 	processed time.Time
+	// moves counts everything that is progress, for [Processor.watchStall].
+	moves uint64
 }
 
 func newCore() *core {
@@ -104,29 +123,32 @@ func (c *core) assign(ctx context.Context, numbers []int32) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, n := range numbers {
-		p := &partition{number: n, wake: make(chan struct{}, 1), committed: commit{offset: -1}}
+		p := &partition{number: n, wake: make(chan struct{}, 1), committed: commit{offset: -1}, epoch: -1, headSeen: -1}
 		p.ctx, p.cancel = context.WithCancel(ctx)
 		if old := c.parts[n]; old != nil {
 			c.killLocked(old)
 		}
 		c.parts[n] = p
 	}
+	c.moves++
 	c.broadcast()
 }
 
 // settle gives a partition its books. A position that the group has not committed
 // is committed soon, so that it stays where it is over a restart.
-func (c *core) settle(number int32, at commit, finished ledger.Set, fresh bool) {
+func (c *core) settle(number int32, at placement) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	p := c.parts[number]
 	if p == nil || p.books != nil {
 		return
 	}
-	p.books = ledger.New[task](at.offset, finished)
-	p.dirty = fresh
-	if !fresh {
-		p.committed = at
+	p.books = ledger.New[task](at.offset, at.finished)
+	p.note, p.epoch = at.note, at.epoch
+	p.dirty = at.fresh
+	c.moves++
+	if !at.fresh {
+		p.committed = at.commit
 	}
 	p.poke()
 }
@@ -171,6 +193,16 @@ func (c *core) kill(numbers []int32) {
 	c.broadcast()
 }
 
+// clear gives everything up, as the client's memory of what is paused goes with it.
+func (c *core) clear() {
+	c.kill(nil)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	clear(c.paused)
+	clear(c.ready)
+	c.ready = c.ready[:0]
+}
+
 func (c *core) killLocked(p *partition) {
 	p.dead = true
 	p.cancel()
@@ -191,21 +223,41 @@ type arrival struct {
 	skip   bool
 }
 
-// ingest takes on records of one partition in order. It reports false where the
-// log went back: the records are ones that the books have seen already.
-func (c *core) ingest(number int32, arrivals []arrival, highWater int64) (repeated int, ok bool) {
+// bounds are the offsets of the first record of a partition, and after its last.
+type bounds struct{ start, end int64 }
+
+// intake is what became of records that arrived.
+type intake struct {
+	// repeated is how many were answered by an earlier owner.
+	repeated int
+	// deleted is how many offsets before them the broker has deleted unanswered.
+	deleted int64
+	// rewound: the log went back, the records are ones that the books have seen.
+	rewound bool
+}
+
+// ingest takes on records of one partition in order.
+func (c *core) ingest(number int32, arrivals []arrival, log bounds) (in intake) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	p := c.parts[number]
 	if p == nil || p.books == nil {
-		return 0, true
+		return intake{}
 	}
-	p.highWater = highWater
+	p.highWater = log.end
+	if len(arrivals) > 0 {
+		c.moves++
+	}
+	if head := p.books.Head(); len(arrivals) > 0 && log.start > head {
+		in.deleted = min(log.start, arrivals[0].record.Offset) - head
+	}
 	for _, a := range arrivals {
 		r := a.record
+		p.epoch = max(p.epoch, r.LeaderEpoch)
 		if a.skip {
 			if !p.books.Skip(r.Offset) {
-				return repeated, false
+				in.rewound = true
+				return in
 			}
 			p.dirty = true
 			continue
@@ -213,15 +265,16 @@ func (c *core) ingest(number int32, arrivals []arrival, highWater int64) (repeat
 		_, verdict := p.books.Add(r.Offset, string(r.Key), size(r), task{part: p, record: r})
 		switch verdict {
 		case ledger.Stale:
-			return repeated, false
+			in.rewound = true
+			return in
 		case ledger.Finished:
 			p.dirty = true
-			repeated++
+			in.repeated++
 		case ledger.Queued:
 		}
 	}
 	p.poke()
-	return repeated, true
+	return in
 }
 
 // size is the bytes that a record keeps in memory.
@@ -293,6 +346,7 @@ func (c *core) submit(number int32, offset int64, release func(error)) (*entry, 
 		return nil, nil, false
 	}
 	e.Data.release = release
+	c.moves++
 	return e, p, true
 }
 
@@ -305,6 +359,7 @@ func (c *core) finish(p *partition, e *entry, outcome execution.Outcome) bool {
 		return false
 	}
 	e.Data.outcome = outcome
+	c.moves++
 	n := len(c.ready)
 	c.ready = p.books.Finish(c.ready, e)
 	if len(c.ready) > n {
@@ -378,6 +433,7 @@ func (c *core) done(batch []*entry) {
 		p.poke()
 	}
 	c.processed = time.Now()
+	c.moves++
 	c.mu.Unlock()
 	for _, release := range releases {
 		release(nil)

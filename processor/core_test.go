@@ -16,13 +16,13 @@ func ours(t *testing.T, n int) *core {
 	t.Helper()
 	c := newCore()
 	c.assign(context.Background(), []int32{0})
-	c.settle(0, commit{offset: 0}, nil, false)
+	c.settle(0, placement{})
 	var arrivals []arrival
 	for i := range n {
 		arrivals = append(arrivals, arrival{record: &kgo.Record{Topic: inputs, Key: []byte("k"), Offset: int64(i)}})
 	}
-	if _, ok := c.ingest(0, arrivals, int64(n)); !ok {
-		t.Fatal("ingest() = false")
+	if in := c.ingest(0, arrivals, bounds{0, int64(n)}); in != (intake{}) {
+		t.Fatal("ingest() did not take all records")
 	}
 	return c
 }
@@ -78,7 +78,7 @@ func TestDeadPartitionsAnswersAreDropped(t *testing.T) {
 	}
 	// The same partition comes back as another object.
 	c.assign(context.Background(), []int32{0})
-	c.settle(0, commit{offset: 0}, nil, false)
+	c.settle(0, placement{})
 	if c.finish(p, second, execution.Outcome{}) {
 		t.Error("an answer for a dead partition was taken")
 	}
@@ -133,14 +133,14 @@ func TestShareOfTheBounds(t *testing.T) {
 	c := newCore()
 	c.assign(context.Background(), []int32{0, 1})
 	for n := range int32(2) {
-		c.settle(n, commit{offset: 0}, nil, false)
+		c.settle(n, placement{})
 	}
 	add := func(n int32, from, to int64, size int) {
 		var arrivals []arrival
 		for o := from; o < to; o++ {
 			arrivals = append(arrivals, arrival{record: &kgo.Record{Key: []byte("k"), Value: make([]byte, size), Offset: o}})
 		}
-		c.ingest(n, arrivals, to)
+		c.ingest(n, arrivals, bounds{0, to})
 	}
 	check := func(what string, wantRoom bool, wantPause, wantResume int) {
 		t.Helper()
@@ -163,7 +163,7 @@ func TestShareOfTheBounds(t *testing.T) {
 	check("both are resumed: the dead one may come back, the other has room", true, 0, 2)
 	c.kill([]int32{1})
 	c.assign(context.Background(), []int32{0})
-	c.settle(0, commit{offset: 0}, nil, false)
+	c.settle(0, placement{})
 	add(0, 0, 2, 6000)
 	check("bytes count", false, 1, 0)
 	add(0, 2, ledger.Window+2, 0)

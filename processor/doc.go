@@ -96,6 +96,14 @@
 // next owner answers again what was answered and not committed; exactly once,
 // there is no such thing.
 //
+// # When topics change
+//
+// franz-go holds on to a topic's id, so a topic that was deleted and made anew needs
+// other clients. Run therefore has them in sets, one after the other (serve); a set
+// ends with its topics (watchTopics), and the next one begins when they are there.
+// What a commit notes beside the offset, the topic's id among it, tells whether
+// the offset still stands for anything (placement).
+//
 // # Back-pressure
 //
 // The poll loop never blocks, since a blocked one would block the rebalance that
@@ -106,7 +114,9 @@
 // # What stops it
 //
 // Nothing that a record contains. Run ends with its context, for a
-// [GroupMismatchError], and for an [AccessError]. A broker that is away, a topic
+// [GroupMismatchError] or an [InstanceTakenError], and for an [AccessError]. A broker that is away, a topic
 // that is missing, a goka processor that ends: these are waited out or mended,
 // with a line in the log, a count in kafka_errors_total, and a reason in Status.
+// Where nothing moves for no reason that anybody knows of, the watchdog says so
+// (watchStall).
 package processor

@@ -161,6 +161,9 @@ func (c *committer) reportRefused(ctx context.Context) {
 	case fatal(c.refusedErr):
 		c.fail(newAccessError("produce to topic "+c.refusedTopic, c.refusedErr))
 	default:
+		if doubtful(c.refusedErr) {
+			c.doubtTopics()
+		}
 		c.kafkaError("produce", "produce failed; trying again", c.refusedErr, "topic", c.refusedTopic, "records", n)
 	}
 }

@@ -30,6 +30,24 @@ func (e *GroupMismatchError) Error() string {
 // Unwrap gives the broker's answer.
 func (e *GroupMismatchError) Unwrap() error { return e.Err }
 
+// InstanceTakenError says that another process has joined the group under this
+// one's instance id.
+type InstanceTakenError struct {
+	// Group is the consumer group's id, InstanceID the one that is used twice.
+	Group, InstanceID string
+	// Err is the broker's answer.
+	Err error
+}
+
+// Error names the instance id and the remedy.
+func (e *InstanceTakenError) Error() string {
+	return fmt.Sprintf("another process has joined group %q as instance %q, and the broker goes on with that one: "+
+		"give each member a KAFKA_INSTANCE_ID of its own: %v", e.Group, e.InstanceID, e.Err)
+}
+
+// Unwrap gives the broker's answer.
+func (e *InstanceTakenError) Unwrap() error { return e.Err }
+
 // AccessError says that the broker refused something for good: a right is
 // missing, or the credentials are wrong.
 type AccessError struct {

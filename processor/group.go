@@ -2,17 +2,11 @@ package processor
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
-	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"starplan/internal/carrier"
-	"starplan/processor/ledger"
 )
 
 const (
@@ -28,17 +22,19 @@ const (
 // it is called with none.
 func (p *Processor) assigned(ctx context.Context, client *kgo.Client, added map[string][]int32) {
 	member, generation := client.GroupMetadata()
-	p.membership.set(func(m *membership) { m.joined, m.member, m.generation = true, member, generation })
+	p.membership.set(func(m *membership) { m.member, m.generation = member, generation })
 	numbers := added[p.input]
 	p.log.Info("joined the group", "group", p.opts.Group, "generation", generation, "new_partitions", numbers)
-	if len(numbers) == 0 {
-		return
+	if len(numbers) > 0 {
+		p.metrics.rebalances.Inc()
+		p.turn(func() { p.core.assign(p.runs, numbers) })
 	}
-	p.metrics.rebalances.Inc()
-	if p.opts.Delivery == ExactlyOnce {
+	// Not before: without its partitions this member would look ready, and a record
+	// that is produced then be passed over by a start at the end.
+	p.membership.set(func(m *membership) { m.joined = true })
+	if len(numbers) > 0 && p.opts.Delivery == ExactlyOnce {
 		p.reap(ctx, client, numbers)
 	}
-	p.turn(func() { p.core.assign(p.runs, numbers) })
 }
 
 // revoked is called when the group takes partitions away, or this member leaves.
@@ -112,136 +108,8 @@ func (p *Processor) turn(change func()) {
 	p.bridge.Begin(s)
 }
 
-// unplaced gives our partitions that have no books and are not in offsets.
-func (c *core) unplaced(offsets map[int32]kgo.Offset) []int32 {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	var numbers []int32
-	for n, p := range c.parts {
-		if _, ok := offsets[n]; p.books == nil && !ok {
-			numbers = append(numbers, n)
-		}
-	}
-	return numbers
-}
-
 func (c *core) highWater(p *partition) int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return p.highWater
-}
-
-// offsetsFetched takes the metadata, which franz-go does not keep. It is followed
-// by adjustOffsets, in the same goroutine.
-func (p *Processor) offsetsFetched(_ context.Context, _ *kgo.Client, resp *kmsg.OffsetFetchResponse) error {
-	p.fetched = make(map[int32]commit)
-	for _, g := range resp.Groups {
-		for _, t := range g.Topics {
-			for _, part := range t.Partitions {
-				f := commit{offset: part.Offset}
-				if part.Metadata != nil {
-					f.metadata = *part.Metadata
-				}
-				p.fetched[part.Partition] = f
-			}
-		}
-	}
-	return nil
-}
-
-// adjustOffsets gives new partitions their books, and says where to fetch: at the
-// committed offset, or where the options say that a new group begins.
-func (p *Processor) adjustOffsets(ctx context.Context, offsets map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
-	if forgotten := p.core.unplaced(offsets[p.input]); len(forgotten) > 0 {
-		// franz-go goes on without partitions whose offset the broker refused to
-		// tell, and does not ask again: nobody would read them. So join again.
-		return nil, fmt.Errorf("no offsets for partitions %v", forgotten)
-	}
-	var fresh []int32
-	for n := range offsets[p.input] {
-		if f, ok := p.fetched[n]; !ok || f.offset < 0 {
-			fresh = append(fresh, n)
-		}
-	}
-	begin, err := p.beginnings(ctx, fresh)
-	if err != nil {
-		return nil, err
-	}
-	for n := range offsets[p.input] {
-		f, isFresh := p.fetched[n], false
-		if b, ok := begin[n]; ok {
-			f, isFresh = b, true
-		}
-		finished, _, err := ledger.Decode(f.offset, f.metadata)
-		if err != nil && !errors.Is(err, ledger.ErrForeign) {
-			p.log.Warn("metadata of the committed offset cannot be used; records may be executed again", "partition", n, "offset", f.offset, "error", err)
-		}
-		if len(finished) > 0 {
-			p.log.Info("records beyond the committed offset were answered before", "partition", n, "offset", f.offset, "records", finished.Len())
-		}
-		p.core.settle(n, f, finished, isFresh)
-		o := offsets[p.input][n]
-		if isFresh {
-			o = kgo.NewOffset()
-		}
-		offsets[p.input][n] = o.At(f.offset)
-	}
-	return offsets, nil
-}
-
-// beginnings finds out where partitions without a committed offset begin. It
-// gives concrete offsets, which are committed at once: "latest" must not move
-// on when the process is started a second time.
-func (p *Processor) beginnings(ctx context.Context, fresh []int32) (map[int32]commit, error) {
-	if len(fresh) == 0 {
-		return nil, nil
-	}
-	oldest, err := p.admin.ListStartOffsets(ctx, p.input)
-	if err != nil {
-		return nil, fmt.Errorf("start offsets: %w", err)
-	}
-	end, err := p.admin.ListEndOffsets(ctx, p.input)
-	if err != nil {
-		return nil, fmt.Errorf("end offsets: %w", err)
-	}
-	var at kadm.ListedOffsets
-	var other kadm.OffsetResponses
-	switch p.opts.Start.kind {
-	case startLatest:
-		at = end
-	case startTime:
-		at, err = p.admin.ListOffsetsAfterMilli(ctx, p.opts.Start.time.UnixMilli(), p.input)
-	case startGroup:
-		other, err = p.admin.FetchOffsets(ctx, p.opts.Start.group)
-		if errors.Is(err, kerr.GroupIDNotFound) {
-			err = nil
-		}
-	default:
-		at = oldest
-	}
-	if err != nil {
-		return nil, fmt.Errorf("start at %v: %w", p.opts.Start, err)
-	}
-	begin := make(map[int32]commit, len(fresh))
-	records := int64(0)
-	for _, n := range fresh {
-		first, _ := oldest.Lookup(p.input, n)
-		last, _ := end.Lookup(p.input, n)
-		f := commit{offset: first.Offset}
-		if o, ok := other.Lookup(p.input, n); ok && o.Err == nil && o.At >= 0 {
-			f = commit{o.At, o.Metadata}
-		} else if o, ok := at.Lookup(p.input, n); ok {
-			f.offset = o.Offset
-		}
-		for _, o := range []kadm.ListedOffset{first, last} {
-			if o.Err != nil {
-				return nil, fmt.Errorf("offsets of %s/%d: %w", p.input, n, o.Err)
-			}
-		}
-		f.offset = max(f.offset, first.Offset)
-		begin[n] = f
-		records += last.Offset - f.offset
-	}
-	p.log.Info("the group has no committed offset", "group", p.opts.Group, "partitions", len(fresh), "start", p.opts.Start.String(), "records_to_run", records)
-	return begin, nil
 }

@@ -337,7 +337,7 @@ func TestGokaIsBuiltAnew(t *testing.T) {
 }
 
 func TestValidate(t *testing.T) {
-	_, err := New(Options{DeadLetterTopic: "plan-inputs-acme-dead", SessionTimeout: time.Millisecond, Delivery: "twice", Tenant: "a/b"})
+	_, err := New(Options{DeadLetterTopic: "plan-inputs-acme-dead", SessionTimeout: time.Millisecond, Delivery: "twice", Tenant: "a/b", InstanceID: "a/b", Compression: "zip"})
 	if err == nil {
 		t.Fatal("New() of wrong options gives no error")
 	}
@@ -345,10 +345,12 @@ func TestValidate(t *testing.T) {
 		`processor: no brokers`,
 		`processor: tenant "a/b" cannot name a topic: want letters, digits, dot, underscore and hyphen, 233 at most`,
 		`processor: no consumer group`,
+		`processor: instance id "a/b": want letters, digits, dot, underscore and hyphen, 249 at most`,
 		`processor: nothing said about what is served`,
 		`processor: no runner`,
 		`processor: session timeout is 1ms, want 1s or more`,
 		`processor: delivery "twice": want at-least-once or exactly-once`,
+		`processor: compression "zip": want one of [lz4 zstd none]`,
 		`processor: dead-letter topic "plan-inputs-acme-dead" begins with plan-inputs- or plan-executions-, which the platform subscribes to; choose another name, such as dlq-plan-inputs-a/b`,
 	}, "\n")
 	if diff := cmp.Diff(want, err.Error()); diff != "" {

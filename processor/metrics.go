@@ -12,7 +12,7 @@ import (
 )
 
 // The values of the label op of kafka_errors_total.
-var kafkaOps = []string{"connect", "fetch", "group", "produce", "commit", "dead_letter", "processor"}
+var kafkaOps = []string{"connect", "fetch", "group", "produce", "commit", "dead_letter", "topic", "processor"}
 
 // metrics are what one Processor counts. What is a matter of state, such as lag,
 // is read off the books at each scrape by [collector].
@@ -30,6 +30,7 @@ type metrics struct {
 	steps       *prometheus.HistogramVec
 	delay       prometheus.Histogram
 	deadLetters *prometheus.CounterVec
+	deleted     prometheus.Counter
 	rebalances  prometheus.Counter
 	kafkaErrors *prometheus.CounterVec
 
@@ -110,6 +111,7 @@ func newMetrics(reg prometheus.Registerer, c prometheus.Collector, stepLimit uin
 		steps:         prometheus.NewHistogramVec(histogramOpts("execution_steps", "Starlark steps of one execution.", stepBuckets(stepLimit)), []string{"plan"}),
 		delay:         prometheus.NewHistogram(histogramOpts("end_to_end_delay_seconds", "Time from an input record's timestamp to the broker's acknowledgement of its execution.", delayBuckets)),
 		deadLetters:   counterVec("dead_letters_total", "Records put on the dead-letter topic, by reason.", "reason"),
+		deleted:       counter("records_deleted_total", "Offsets of records that the broker deleted, by retention or by hand, before they were answered."),
 		rebalances:    counter("rebalances_total", "Changes of this member's assignment."),
 		kafkaErrors:   counterVec("kafka_errors_total", "Errors in dealing with Kafka that were not passing ones of a rebalance, by operation.", "op"),
 	}
@@ -129,7 +131,7 @@ func newMetrics(reg prometheus.Registerer, c prometheus.Collector, stepLimit uin
 	var errs []error
 	for _, c := range []prometheus.Collector{
 		m.received, m.skipped, m.executions, m.failures, m.planErrors, m.duration, m.steps,
-		m.delay, m.deadLetters, m.rebalances, m.kafkaErrors, c,
+		m.delay, m.deadLetters, m.deleted, m.rebalances, m.kafkaErrors, c,
 	} {
 		errs = append(errs, reg.Register(c))
 	}

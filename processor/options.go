@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -38,6 +39,32 @@ const (
 	ExactlyOnce Delivery = "exactly-once"
 )
 
+// Compression is how batches of executions are compressed on their way, and kept
+// by the broker.
+type Compression string
+
+// The compressions. Readers need no setting for them.
+const (
+	LZ4           Compression = "lz4"
+	Zstd          Compression = "zstd"
+	NoCompression Compression = "none"
+)
+
+// Compressions lists them, the default first.
+func Compressions() []Compression { return []Compression{LZ4, Zstd, NoCompression} }
+
+// codecs gives what franz-go may use, in order of preference: a broker before
+// Kafka 2.1 takes no zstd.
+func (c Compression) codecs() []kgo.CompressionCodec {
+	switch c {
+	case NoCompression:
+		return []kgo.CompressionCodec{kgo.NoCompression()}
+	case Zstd:
+		return []kgo.CompressionCodec{kgo.ZstdCompression(), kgo.Lz4Compression(), kgo.NoCompression()}
+	}
+	return []kgo.CompressionCodec{kgo.Lz4Compression(), kgo.NoCompression()}
+}
+
 // Defaults of Options.
 const (
 	DefaultSessionTimeout  = 10 * time.Second
@@ -64,6 +91,10 @@ type Options struct {
 	// anything that is the same for two processes exactly if they answer the same
 	// keys. Members of one group must agree on it. Required.
 	Serving string
+	// InstanceID makes this process a static member of the group (KIP-345): one that
+	// comes back under it within the session timeout gets its partitions back without
+	// a rebalance. Each member needs its own. Empty means none.
+	InstanceID string
 	// Start is where a group without a committed offset begins; the zero value is
 	// [Oldest].
 	Start Start
@@ -72,6 +103,8 @@ type Options struct {
 	SessionTimeout time.Duration
 	// Delivery is [AtLeastOnce] or [ExactlyOnce]; empty means ExactlyOnce.
 	Delivery Delivery
+	// Compression of what is produced; empty means LZ4.
+	Compression Compression
 	// DeadLetterTopic takes the records that are no PlanInput; empty means none.
 	DeadLetterTopic string
 	// Runner executes plans. Required.
@@ -93,9 +126,11 @@ type Options struct {
 	// counted then.
 	Registerer prometheus.Registerer
 
-	// endsPause is how often the ends of partitions are asked for, for tests; 0
-	// means the constant.
-	endsPause time.Duration
+	// lookPause is the longest time between two looks at topics and ends of
+	// partitions, for tests; 0 means the constants.
+	lookPause time.Duration
+	// stallAfter replaces the constant, for tests; 0 means the constant.
+	stallAfter time.Duration
 }
 
 // withDefaults fills in what was left out. It does not check.
@@ -112,11 +147,17 @@ func (o Options) withDefaults() Options {
 	if o.Delivery == "" {
 		o.Delivery = ExactlyOnce
 	}
+	if o.Compression == "" {
+		o.Compression = LZ4
+	}
 	if o.MaxAheadRecords == 0 {
 		o.MaxAheadRecords = DefaultMaxAheadRecords
 	}
 	if o.MaxAheadBytes == 0 {
 		o.MaxAheadBytes = DefaultMaxAheadBytes
+	}
+	if o.stallAfter == 0 {
+		o.stallAfter = stallAfter
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -141,6 +182,9 @@ func (o Options) Validate() error {
 	if o.Group == "" {
 		wrong("no consumer group")
 	}
+	if o.InstanceID != "" && !validTopic(o.InstanceID) {
+		wrong("instance id %q: want letters, digits, dot, underscore and hyphen, %d at most", o.InstanceID, maxTopic)
+	}
 	if o.Serving == "" {
 		wrong("nothing said about what is served")
 	}
@@ -158,6 +202,9 @@ func (o Options) Validate() error {
 	default:
 		wrong("delivery %q: want %s or %s", o.Delivery, AtLeastOnce, ExactlyOnce)
 	}
+	if !slices.Contains(Compressions(), o.Compression) {
+		wrong("compression %q: want one of %v", o.Compression, Compressions())
+	}
 	if t := o.DeadLetterTopic; t != "" {
 		switch {
 		case strings.HasPrefix(t, inputPrefix), strings.HasPrefix(t, outputPrefix):
@@ -172,7 +219,8 @@ func (o Options) Validate() error {
 // maxTopic is the longest name of a topic.
 const maxTopic = 249
 
-// validTopic follows Kafka's own check of a topic's name.
+// validTopic follows Kafka's own check of a topic's name, which is also that of an
+// instance id.
 func validTopic(name string) bool {
 	if name == "" || name == "." || name == ".." || len(name) > maxTopic {
 		return false

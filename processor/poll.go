@@ -8,6 +8,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"starplan/plan/execution"
+	"starplan/processor/ledger"
 )
 
 // poll takes records from the broker until ctx ends. From a poll that brought
@@ -29,9 +30,16 @@ func (p *Processor) receive(f kgo.FetchTopicPartition) {
 	if len(f.Records) == 0 {
 		return
 	}
-	p.metrics.received.WithLabelValues(p.input).Add(float64(len(f.Records)))
 	arrivals := make([]arrival, len(f.Records))
+	received := 0
 	for i, r := range f.Records {
+		if r.Attrs.IsControl() {
+			// The end of a producer's transaction is nobody's record, but it is an offset:
+			// without it one would be missing from the position for good.
+			arrivals[i] = arrival{r, true}
+			continue
+		}
+		received++
 		skip := p.opts.Runner.Accept(r.Key)
 		if skip == "" && len(r.Value) == 0 {
 			skip = execution.SkipEmpty
@@ -41,13 +49,25 @@ func (p *Processor) receive(f kgo.FetchTopicPartition) {
 		}
 		arrivals[i] = arrival{r, skip != ""}
 	}
-	repeated, ok := p.core.ingest(f.Partition, arrivals, f.HighWatermark)
-	if repeated > 0 {
-		p.log.Debug("records were answered by an earlier owner", "partition", f.Partition, "records", repeated)
+	p.metrics.received.WithLabelValues(p.input).Add(float64(received))
+	in := p.core.ingest(f.Partition, arrivals, bounds{f.LogStartOffset, f.HighWatermark})
+	if in.repeated > 0 {
+		p.log.Debug("records were answered by an earlier owner", "partition", f.Partition, "records", in.repeated)
 	}
-	if !ok {
+	p.deleted(f.Partition, in.deleted)
+	if in.rewound {
 		p.rewound(f, arrivals)
 	}
+}
+
+// deleted reports records that are gone, and will never be answered.
+func (p *Processor) deleted(partition int32, n int64) {
+	if n == 0 {
+		return
+	}
+	p.metrics.deleted.Add(float64(n))
+	p.log.Error("the broker has deleted records before they were answered; raise retention.ms or retention.bytes of the topic, or add members",
+		"topic", p.input, "partition", partition, "offsets", n)
 }
 
 // rewound begins a partition anew whose log went back behind what was delivered:
@@ -58,11 +78,22 @@ func (p *Processor) rewound(f kgo.FetchTopicPartition, arrivals []arrival) {
 	p.kafkaError("fetch", "the partition's log went back; beginning anew", errRewound, "partition", f.Partition, "offset", at)
 	numbers := []int32{f.Partition}
 	p.turn(func() {
+		note := p.core.noteOf(f.Partition)
 		p.core.kill(numbers)
 		p.core.assign(p.runs, numbers)
-		p.core.settle(f.Partition, commit{offset: at}, nil, true)
+		p.core.settle(f.Partition, placement{commit: commit{offset: at, epoch: -1}, note: note, fresh: true})
 	})
-	p.core.ingest(f.Partition, arrivals, f.HighWatermark)
+	p.core.ingest(f.Partition, arrivals, bounds{f.LogStartOffset, f.HighWatermark})
+}
+
+// noteOf gives what a partition's commits note.
+func (c *core) noteOf(number int32) ledger.Note {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if p := c.parts[number]; p != nil {
+		return p.note
+	}
+	return ledger.Note{}
 }
 
 var errRewound = errors.New("an offset was delivered a second time")
@@ -72,6 +103,7 @@ func (p *Processor) fetchError(ctx context.Context, topic string, partition int3
 	var group *kgo.ErrGroupSession
 	switch {
 	case ctx.Err() != nil, errors.Is(err, kgo.ErrClientClosed):
+	case p.instanceTaken(err):
 	case errors.Is(err, kerr.InconsistentGroupProtocol):
 		p.fail(&GroupMismatchError{Group: p.opts.Group, Serving: Assignor(p.opts.Serving), Err: err})
 	case errors.As(err, &group) && fatal(err):
@@ -81,6 +113,19 @@ func (p *Processor) fetchError(ctx context.Context, topic string, partition int3
 	case fatal(err):
 		p.fail(newAccessError("fetch from topic "+topic, err))
 	default:
+		if doubtful(err) {
+			p.doubtTopics()
+		}
 		p.kafkaError("fetch", "fetch failed", err, "topic", topic, "partition", partition)
 	}
+}
+
+// instanceTaken ends the processor where the broker says that its instance id is
+// somebody else's now.
+func (p *Processor) instanceTaken(err error) bool {
+	if !errors.Is(err, kerr.FencedInstanceID) {
+		return false
+	}
+	p.fail(&InstanceTakenError{Group: p.opts.Group, InstanceID: p.opts.InstanceID, Err: err})
+	return true
 }

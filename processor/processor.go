@@ -41,23 +41,30 @@ type Processor struct {
 	consumerContact contact
 	producerContact contact
 
-	started  atomic.Bool
-	consumer *kgo.Client // set by Run before what uses it
-	producer *kgo.Client
-	admin    *kadm.Client
+	started atomic.Bool
 	// maxBytes is max.message.bytes of the output topic, as far as it is known.
 	maxBytes atomic.Int64
-	topicID  atomic.Pointer[kadm.TopicID]
+	// topics are those that the clients began with; nil until they were seen.
+	topics atomic.Pointer[map[string]topicState]
+	// remade: the input topic was deleted while this process had it. Nothing of what
+	// comes under its name was there when the group began.
+	remade bool
+	// doubt has a token when the topics should be looked at.
+	doubt chan struct{}
+
+	// The clients and what goes with them. There is one set at a time: serve makes it,
+	// before anything that uses it.
+	consumer *kgo.Client
+	producer *kgo.Client
+	admin    *kadm.Client
 	// runs is the context that executions descend from.
 	runs context.Context
-	// fail ends Run with an error.
+	// fail ends the set of clients with an error.
 	fail context.CancelCauseFunc
-
 	// fetched belongs to the goroutine of the group's callbacks.
 	fetched map[int32]commit
 
 	flowMu sync.Mutex
-	closed sync.Once // guards the producer
 }
 
 // defaultMaxBytes is what a topic takes where nothing else is said.
@@ -76,6 +83,7 @@ func New(opts Options) (*Processor, error) {
 		input:  InputTopic(opts.Tenant),
 		output: OutputTopic(opts.Tenant),
 		core:   newCore(),
+		doubt:  make(chan struct{}, 1),
 		bridge: carrier.NewBridge(opts.Logger),
 		fail:   func(error) {},
 	}
@@ -83,6 +91,9 @@ func New(opts Options) (*Processor, error) {
 	p.faults = slog.New(p.faultLimit)
 	p.incarnation = newIncarnation()
 	p.transactionalID = p.opts.Group + "/" + p.incarnation
+	if p.opts.InstanceID != "" {
+		p.transactionalID = p.opts.Group + "/" + p.opts.InstanceID
+	}
 	p.maxBytes.Store(defaultMaxBytes)
 	m, err := newMetrics(opts.Registerer, newCollector(p.core, p.input), opts.StepLimit)
 	if err != nil {
@@ -110,48 +121,63 @@ const keyRoom = 1024
 
 func (p *Processor) maxRecord() int { return int(p.maxBytes.Load()) }
 
-func (p *Processor) inputID() [16]byte {
-	if id := p.topicID.Load(); id != nil {
-		return *id
+// pause is d, or less where a test is in a hurry.
+func (p *Processor) pause(d time.Duration) time.Duration {
+	if hurry := p.opts.lookPause; hurry > 0 {
+		return min(d, hurry)
 	}
-	return [16]byte{}
+	return d
 }
 
 // Run answers records until ctx ends. Then it takes on no more, finishes what is
 // in flight within the stop timeout, commits, leaves the group and returns nil.
 // While no broker can be reached, or a topic is missing, it keeps trying, and
 // log and status say so. It ends of itself, with an error, only for a
-// [GroupMismatchError] and an [AccessError].
+// [GroupMismatchError], an [InstanceTakenError] and an [AccessError].
 func (p *Processor) Run(ctx context.Context) error {
 	if !p.started.CompareAndSwap(false, true) {
 		return errors.New("processor: Run: it has been run already")
 	}
 	defer p.faultLimit.Close()
+	defer p.membership.set(func(m *membership) { m.joined, m.stopping, m.waiting = false, false, "stopped" })
+	for {
+		err := p.serve(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		var gone *topicGoneError
+		if !errors.As(err, &gone) {
+			return err
+		}
+		if gone.topic == p.input {
+			p.remade = true
+		}
+		p.kafkaError("topic", "beginning anew: what was in flight is dropped, and executed again where its input is still there", err)
+	}
+}
+
+// serve answers records with one set of clients. It ends with ctx, or for a
+// reason, which is its error.
+func (p *Processor) serve(ctx context.Context) error {
 	run, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
 	p.fail = fail
 	hard, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	p.runs = hard
-	defer p.membership.set(func(m *membership) { m.joined, m.stopping, m.waiting = false, false, "stopped" })
+	p.membership.set(func(m *membership) { m.joined = false })
 
 	if err := p.openProducer(); err != nil {
 		return err
 	}
 	defer p.closeProducer()
 	if err := p.probe(run); err != nil {
-		if ctx.Err() != nil {
-			return nil
-		}
 		return err
 	}
 	c := &committer{Processor: p}
 	defer c.closeTransactions()
 	if p.opts.Delivery == ExactlyOnce {
 		if err := c.prove(run); err != nil {
-			if ctx.Err() != nil {
-				return nil
-			}
 			return err
 		}
 	}
@@ -161,23 +187,21 @@ func (p *Processor) Run(ctx context.Context) error {
 	var background sync.WaitGroup
 	background.Go(func() { p.runGoka(hard) })
 	background.Go(func() { c.run(hard) })
-	background.Go(func() { p.watchEnds(run) })
+	background.Go(func() { p.watchBounds(run) })
+	background.Go(func() { p.watchTopics(run) })
+	background.Go(func() { p.watchStall(run) })
 	p.poll(run)
-	err := context.Cause(run)
 	if ctx.Err() != nil {
-		err = nil
-	}
-	p.membership.set(func(m *membership) { m.stopping = true })
-	if err == nil {
+		p.membership.set(func(m *membership) { m.stopping = true })
 		p.drain(hard)
 	}
 	p.closeConsumer()
-	p.core.kill(nil)
+	p.core.clear()
 	cancel()
 	// A batch that the broker does not acknowledge holds up the committer.
 	p.closeProducer()
 	background.Wait()
-	return err
+	return context.Cause(run)
 }
 
 // drain waits, within the stop timeout, until what runs is answered and committed.

@@ -21,7 +21,7 @@ import (
 // is no PlanInput.
 func decoding(_ context.Context, rec execution.Record, done func(execution.Outcome)) {
 	if bytes.HasPrefix(rec.Value, []byte("poison")) {
-		done(execution.Outcome{Value: []byte("FAILED " + id(rec)), Reason: execution.ReasonDecode, Message: "Value is no PlanInput"})
+		done(execution.Outcome{Value: []byte("FAILED " + id(rec)), Reason: execution.ReasonDecode, Message: "Value is no PlanInput", Digest: "cafe"})
 		return
 	}
 	done(answerTo(rec))
@@ -53,13 +53,14 @@ func testDeadLetters(t *testing.T, d Delivery) {
 		headers[h.Key] = string(h.Value)
 	}
 	want := map[string]string{
-		"trace":                    "t1",
-		"starplan.error.reason":    "decode",
-		"starplan.error.message":   "Value is no PlanInput",
-		"starplan.error.topic":     inputs,
-		"starplan.error.partition": "0",
-		"starplan.error.offset":    "1",
-		"starplan.error.timestamp": poison.Timestamp.UTC().Format("2006-01-02T15:04:05.999Z07:00"),
+		"trace":                      "t1",
+		"starplan.error.plan.digest": "cafe",
+		"starplan.error.reason":      "decode",
+		"starplan.error.message":     "Value is no PlanInput",
+		"starplan.error.topic":       inputs,
+		"starplan.error.partition":   "0",
+		"starplan.error.offset":      "1",
+		"starplan.error.timestamp":   poison.Timestamp.UTC().Format("2006-01-02T15:04:05.999Z07:00"),
 	}
 	if diff := cmp.Diff(want, headers); diff != "" {
 		t.Errorf("headers (-want +got):\n%s", diff)
@@ -203,6 +204,23 @@ func testKeyThatLeavesNoRoom(t *testing.T, d Delivery) {
 
 // TestPlacement holds the partition of output records against values computed
 // with Java's Utils.toPositive(Utils.murmur2(key)) % n.
+func TestCompression(t *testing.T) {
+	for want, compression := range map[uint8]Compression{0: NoCompression, 3: LZ4, 4: Zstd} {
+		t.Run(string(compression), func(t *testing.T) {
+			c := cluster(t, 1)
+			send(t, client(t, c), input("plan", "1"))
+			o := options(t, c, &fakeRunner{run: func(_ context.Context, _ execution.Record, done func(execution.Outcome)) {
+				done(execution.Outcome{Value: bytes.Repeat([]byte("again "), 500)})
+			}})
+			o.Compression = compression
+			start(t, o)
+			if got := read(t, c, outputs).count(1)[0].Attrs.CompressionType(); got != want {
+				t.Errorf("compression is %d, want %d", got, want)
+			}
+		})
+	}
+}
+
 func TestPlacement(t *testing.T) {
 	const n = 12
 	p := kgo.StickyKeyPartitioner(nil).ForTopic(outputs)

@@ -153,7 +153,7 @@ func (c *committer) resolve(ctx context.Context, p proposal) (committed bool) {
 		}
 		cancel()
 		if err == nil {
-			committed = at == p.sent[part]
+			committed = at.metadata == p.sent[part].metadata // The nonce is in it.
 			c.log.Info("outcome of a transaction was read back", "committed", committed, "partition", part.number, "offset", at.offset)
 			return committed
 		}
@@ -203,7 +203,7 @@ func (p *Processor) readBack(ctx context.Context, client *kgo.Client, number int
 				if err := kerr.ErrorForCode(tp.ErrorCode); err != nil {
 					return commit{}, err
 				}
-				at := commit{offset: tp.Offset}
+				at := commit{offset: tp.Offset, epoch: tp.LeaderEpoch}
 				if tp.Metadata != nil {
 					at.metadata = *tp.Metadata
 				}

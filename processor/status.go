@@ -91,6 +91,13 @@ func (c *contact) OnBrokerConnect(_ kgo.BrokerMetadata, _ time.Duration, _ net.C
 	}
 }
 
+// begin is for another client in the place of the one before.
+func (c *contact) begin() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.good, c.bad, c.badErr, c.stopped = time.Time{}, time.Time{}, nil, false
+}
+
 func (c *contact) stop() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -130,6 +137,7 @@ type membership struct {
 	mu         sync.Mutex
 	waiting    string // what the start waits for
 	goka       string // why goka's processor does not run
+	stalled    string // what stands still, and for how long
 	joined     bool
 	member     string
 	generation int32
@@ -179,6 +187,9 @@ func (p *Processor) Status() Status {
 	}
 	if m.goka != "" {
 		why(m.goka)
+	}
+	if m.stalled != "" {
+		why(m.stalled)
 	}
 	if unplaced > 0 {
 		// A record that is produced now may still be passed over by a start at the end.

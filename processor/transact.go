@@ -9,8 +9,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
-
-	"starplan/processor/ledger"
 )
 
 // transactionTimeout is when the broker gives up a transaction by itself. A cycle
@@ -160,8 +158,8 @@ func (c *committer) propose(answers []answer) (proposal, bool) {
 	}
 	for part, batch := range byPart {
 		position, finished := part.books.Snapshot(batch)
-		p.commits[part] = commit{position, ledger.Encode(position, finished, "")}
-		p.sent[part] = commit{position, ledger.Encode(position, finished, nonce)}
+		p.commits[part] = part.noted(position, finished, "")
+		p.sent[part] = part.noted(position, finished, nonce)
 	}
 	return p, true
 }
@@ -196,12 +194,12 @@ func (c *committer) offsets(ctx context.Context, client *kgo.Client, p proposal)
 	req.TransactionalID = c.transactionalID
 	req.Group = c.opts.Group
 	req.ProducerID, req.ProducerEpoch = id, epoch
-	req.MemberID, req.Generation = p.member, p.generation
+	req.MemberID, req.Generation, req.InstanceID = p.member, p.generation, c.instanceID()
 	topic := kmsg.NewTxnOffsetCommitRequestTopic()
 	topic.Topic, topic.TopicID = c.input, c.inputID()
 	for part, at := range p.sent {
 		rp := kmsg.NewTxnOffsetCommitRequestTopicPartition()
-		rp.Partition, rp.Offset, rp.Metadata = part.number, at.offset, kmsg.StringPtr(at.metadata)
+		rp.Partition, rp.Offset, rp.LeaderEpoch, rp.Metadata = part.number, at.offset, at.epoch, kmsg.StringPtr(at.metadata)
 		topic.Partitions = append(topic.Partitions, rp)
 	}
 	req.Topics = append(req.Topics, topic)
@@ -247,9 +245,13 @@ func (c *committer) transactionFailed(ctx context.Context, step string, err erro
 	case ctx.Err() != nil:
 	case errors.Is(err, kerr.RebalanceInProgress), errors.Is(err, kerr.IllegalGeneration), errors.Is(err, kerr.UnknownMemberID):
 		c.log.Debug("transaction refused in a rebalance", "step", step, "error", err)
+	case c.instanceTaken(err):
 	case fatal(err):
 		c.fail(c.transactionAccess(err))
 	default:
+		if doubtful(err) {
+			c.doubtTopics()
+		}
 		c.kafkaError("commit", "transaction failed; trying again", err, "step", step, "transactional_id", c.transactionalID)
 	}
 }

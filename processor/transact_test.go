@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"path"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -34,6 +35,8 @@ type lines struct {
 func newLines(t *testing.T, text string) *lines {
 	return &lines{Handler: testLog(t).Handler(), text: text, mu: new(sync.Mutex), got: new([]string)}
 }
+
+func newLogger(l *lines) *slog.Logger { return slog.New(l) }
 
 func (l *lines) Enabled(context.Context, slog.Level) bool { return true }
 
@@ -65,20 +68,25 @@ func (l *lines) count(text string) int {
 }
 
 // stream produces n records while the processor works on them, so that there are
-// many transactions.
+// many transactions, and waits until all are answered.
 func stream(t *testing.T, cl *kgo.Client, out *reader, n int) []*kgo.Record {
 	t.Helper()
+	before := len(distinct(out.records))
+	answered := func(n int) {
+		t.Helper()
+		out.until(fmt.Sprintf("%d answers", n), func() bool { return len(distinct(out.records)) >= n })
+	}
 	var sent []*kgo.Record
 	for len(sent) < n {
 		var batch []*kgo.Record
 		for range 10 {
-			batch = append(batch, input(fmt.Sprintf("plan-%d", len(sent)%7), fmt.Sprint(len(sent))))
+			batch = append(batch, input(fmt.Sprintf("plan-%d", len(sent)%7), fmt.Sprint(before+len(sent))))
 			sent = append(sent, batch[len(batch)-1])
 		}
 		send(t, cl, batch...)
-		out.count(len(sent) - 20)
+		answered(before + len(sent) - 20)
 	}
-	out.count(n)
+	answered(before + n)
 	return sent
 }
 
@@ -96,7 +104,7 @@ func TestUnknownOutcomeIsReadBack(t *testing.T) {
 			cl := client(t, c)
 			log := newLines(t, "outcome of a transaction was read back")
 			o := optionsFor(t, c, ExactlyOnce, &fakeRunner{})
-			o.Logger = slog.New(log)
+			o.Logger = newLogger(log)
 			o.ClientOptions = []kgo.Opt{kgo.RequestRetries(0)}
 			// Every third commit of a transaction goes wrong.
 			var n atomic.Int32
@@ -178,7 +186,7 @@ func TestLostAnswerToACommit(t *testing.T) {
 	log := newLines(t, "outcome of a transaction was read back")
 	var f forgetful
 	o := optionsFor(t, c, ExactlyOnce, &fakeRunner{})
-	o.Logger = slog.New(log)
+	o.Logger = newLogger(log)
 	o.ClientOptions = []kgo.Opt{kgo.Dialer(f.dial), kgo.RequestRetries(0)}
 	p := start(t, o)
 	out := read(t, c, outputs)
@@ -228,9 +236,9 @@ func TestRefusedTransactionsAreReplayed(t *testing.T) {
 
 // hang leaves a transaction with an answer and the offset behind it open, as a
 // process does that is killed between the two.
-func hang(t *testing.T, c *kfake.Cluster, group, incarnation string) {
+func hang(t *testing.T, c *kfake.Cluster, transactionalID string) {
 	t.Helper()
-	transactionalID := group + "/" + incarnation
+	group := path.Dir(transactionalID)
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	dead := client(t, c, kgo.TransactionalID(transactionalID), kgo.TransactionTimeout(time.Minute))
@@ -266,12 +274,12 @@ func TestHangingTransactionIsEnded(t *testing.T) {
 	sent := []*kgo.Record{input("plan", "1"), input("plan", "2")}
 	send(t, cl, sent...)
 	commitFor(t, cl, group, 0)
-	hang(t, c, group, "dead-1")
+	hang(t, c, group+"/dead-1")
 	// That of another group, whose name begins with ours, is none of our business.
-	hang(t, c, group+"/other", "dead-1")
+	hang(t, c, group+"/other/dead-1")
 	log := newLines(t, "ended a transaction that a dead member left hanging")
 	o := optionsFor(t, c, ExactlyOnce, &fakeRunner{})
-	o.Logger = slog.New(log)
+	o.Logger = newLogger(log)
 	began := time.Now()
 	start(t, o)
 	eventually(t, "the commit", func() bool { return committed(t, cl)[0].At == 2 })

@@ -12,6 +12,7 @@
 //	go run ./bench/chaos -delivery at-least-once
 //	go run ./bench/chaos -scenario recovery       how long output stops after each fault
 //	go run ./bench/chaos -scenario neighbours     a slow plan beside a fast one
+//	go run ./bench/chaos -scenario rolling        three brokers, restarted one by one
 //
 // Times and targets are drawn from -seed. The exit code is 1 where a promise was
 // broken; the members' logs are kept then.

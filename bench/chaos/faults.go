@@ -86,14 +86,14 @@ func (w *world) schedule(draw *rand.Rand, traffic time.Duration) []fault {
 	})
 	add(w.faults.reload, "reload", func(i int) func(context.Context) error {
 		return func(context.Context) error {
-			defer w.fleet.reload()
+			defer w.fleet.Reload()
 			return w.writePlans(i + 1)
 		}
 	})
 	add(w.faults.worker, "kill -9 of a worker", func(int) func(context.Context) error {
 		i := which()
 		return func(context.Context) error {
-			w.fleet.killWorker(i)
+			w.fleet.KillWorker(i)
 			return nil
 		}
 	})
@@ -117,21 +117,21 @@ func (w *world) schedule(draw *rand.Rand, traffic time.Duration) []fault {
 // replaceMember ends a member and starts another some milliseconds later.
 func (w *world) replaceMember(which, pause int, crash bool) func(ctx context.Context) error {
 	return func(ctx context.Context) error {
-		m := w.fleet.pick(which)
+		m := w.fleet.Pick(which)
 		if m == nil {
 			return nil
 		}
 		if crash {
-			m.kill()
+			m.Kill()
 		} else {
 			ending, cancel := context.WithTimeout(ctx, 30*time.Second)
 			defer cancel()
-			if err := m.stop(ending); err != nil {
+			if err := m.Stop(ending); err != nil {
 				return err
 			}
 		}
 		sleep(ctx, time.Duration(pause)*time.Millisecond)
-		_, err := w.fleet.start()
+		_, err := w.fleet.Start()
 		return err
 	}
 }
@@ -139,14 +139,14 @@ func (w *world) replaceMember(which, pause int, crash bool) func(ctx context.Con
 // visit has a member join and leave after a while.
 func (w *world) visit(stay time.Duration) func(ctx context.Context) error {
 	return func(ctx context.Context) error {
-		if _, err := w.fleet.start(); err != nil {
+		if _, err := w.fleet.Start(); err != nil {
 			return err
 		}
 		sleep(ctx, stay)
 		ending, cancel := context.WithTimeout(ctx, 30*time.Second)
 		defer cancel()
-		if m := w.fleet.pick(len(w.fleet.all()) - 1); m != nil {
-			return m.stop(ending)
+		if m := w.fleet.PickLast(); m != nil {
+			return m.Stop(ending)
 		}
 		return nil
 	}
@@ -169,5 +169,17 @@ func (w *world) brokerFrozen(down time.Duration) func(ctx context.Context) error
 		}
 		sleep(ctx, down)
 		return w.broker.Thaw()
+	}
+}
+
+// sleep waits, and reports false when ctx ends first.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
 	}
 }

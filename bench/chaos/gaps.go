@@ -8,11 +8,8 @@ import (
 	"sync"
 	"time"
 
-	"google.golang.org/protobuf/proto"
-
 	"starplan/bench/check"
 	"starplan/bench/load"
-	"starplan/proto/planpb"
 )
 
 // arrivals notes when executions arrive: by partition, for gaps, and by key, for
@@ -39,11 +36,10 @@ func (a *arrivals) produced(in check.Input) {
 
 func (a *arrivals) note(ans check.Answer) {
 	now := time.Now()
-	exec := new(planpb.PlanExecution)
-	_ = proto.Unmarshal(ans.Value, exec) // The checker reports what is no execution.
+	id := ans.ExecID()
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if sent, ok := a.sent[exec.GetHeader().GetExecId()]; ok {
+	if sent, ok := a.sent[id]; ok {
 		a.delays[string(ans.Key)] = append(a.delays[string(ans.Key)], now.Sub(sent))
 	}
 	if last, ok := a.last[ans.Partition]; ok {
@@ -73,25 +69,27 @@ func (a *arrivals) longest() time.Duration {
 // recovery breaks one thing after the other, and measures how long output stops
 // in any partition.
 func (w *world) recovery(ctx context.Context) error {
-	const settle, watch = 10 * time.Second, 25 * time.Second
+	const settle = 5 * time.Second
 	steps := []struct {
 		name  string
 		limit time.Duration
+		// watch is how long it is looked for a gap after do.
+		watch time.Duration
 		do    func(ctx context.Context) error
 		// outage: what happens while it is done is not the service's to answer for.
 		outage bool
 	}{
-		{"kill -9 of a member", 13 * time.Second, w.replaceMember(0, 0, true), false},
-		{"a member leaves", time.Second, func(ctx context.Context) error { return w.fleet.pick(0).stop(ctx) }, false},
-		{"a member joins", time.Second, func(context.Context) error {
-			_, err := w.fleet.start()
+		{"kill -9 of a member", 13 * time.Second, 15 * time.Second, w.replaceMember(0, 0, true), false},
+		{"a member leaves", time.Second, 5 * time.Second, func(ctx context.Context) error { return w.fleet.Pick(0).Stop(ctx) }, false},
+		{"a member joins", time.Second, 8 * time.Second, func(context.Context) error {
+			_, err := w.fleet.Start()
 			return err
 		}, false},
-		{"the broker returns", 5 * time.Second, w.brokerDown(5 * time.Second), true},
+		{"the broker returns", 5 * time.Second, 8 * time.Second, w.brokerDown(5 * time.Second), true},
 	}
 	traffic := w.traffic()
-	traffic.Share = nil // A slow record is a gap of its own.
-	traffic.Count = int((time.Duration(len(steps)+1) * (settle + watch)).Seconds() * w.rate)
+	traffic.Share = nil                             // A slow record is a gap of its own.
+	traffic.Count = int(w.limit.Seconds() * w.rate) // More than is needed: it is stopped.
 	producing, stop := context.WithCancel(ctx)
 	defer stop()
 	produced := make(chan error, 1)
@@ -106,7 +104,7 @@ func (w *world) recovery(ctx context.Context) error {
 		begin := time.Now()
 		errs = append(errs, step.do(ctx))
 		took := time.Since(begin)
-		sleep(ctx, watch)
+		sleep(ctx, step.watch)
 		gap := w.arrived.longest()
 		if step.outage {
 			gap = max(0, gap-took)

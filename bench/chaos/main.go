@@ -7,20 +7,23 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
 	"time"
 
 	"starplan/bench/check"
+	"starplan/bench/fleet"
 	"starplan/bench/load"
 	"starplan/internal/kafkatest"
 )
 
 const tenant = "chaos"
+
+var scenarios = []string{"faults", "recovery", "neighbours", "rolling"}
 
 // options are the flags.
 type options struct {
@@ -31,33 +34,36 @@ type options struct {
 	keys     int
 	slow     int
 	members  int
+	session  time.Duration
 	seed     uint64
 	limit    time.Duration
 	faults   counts
-	// partitions of both topics.
-	partitions int
+	// partitions of both topics; brokers that keep them.
+	partitions, brokers int
 	// keep the logs of the members, also when all is well.
 	keep bool
 }
 
 func main() {
 	var o options
-	flag.StringVar(&o.scenario, "scenario", "faults", "faults, recovery or neighbours")
+	flag.StringVar(&o.scenario, "scenario", "faults", "faults, recovery, neighbours or rolling")
 	flag.StringVar(&o.delivery, "delivery", "exactly-once", "exactly-once or at-least-once")
 	flag.IntVar(&o.inputs, "inputs", 200_000, "inputs to produce")
 	flag.Float64Var(&o.rate, "rate", 2000, "inputs a second")
 	flag.IntVar(&o.keys, "keys", 20, "record keys")
 	flag.IntVar(&o.slow, "slow", 100, "inputs that burn a second or two")
-	flag.IntVar(&o.members, "members", 2, "members of the group")
+	flag.IntVar(&o.members, "members", 0, "members of the group; 0 for what suits the scenario")
+	flag.DurationVar(&o.session, "session", 0, "KAFKA_SESSION_TIMEOUT; 0 for what suits the scenario")
 	flag.Uint64Var(&o.seed, "seed", 1, "seed of times, targets and inputs")
 	flag.DurationVar(&o.limit, "limit", 10*time.Minute, "end after this long at the latest")
 	flag.BoolVar(&o.keep, "keep", false, "keep the members' logs, also when all is well")
 	o.faults.flags()
 	flag.Parse()
-	o.partitions = 8
-	if o.scenario == "neighbours" {
-		o.partitions, o.members = 1, 1
+	if !slices.Contains(scenarios, o.scenario) {
+		fmt.Fprintf(os.Stderr, "chaos: -scenario: want one of %v, got %q\n", scenarios, o.scenario)
+		os.Exit(2)
 	}
+	o.suit()
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -69,12 +75,34 @@ func main() {
 	}
 }
 
+// suit fills in what was left open.
+func (o *options) suit() {
+	suits := map[string]struct {
+		members, partitions, brokers int
+		session                      time.Duration
+	}{
+		// Where everything breaks all the time, more members lose less at each break.
+		"faults":     {members: 3, partitions: 12, brokers: 1, session: 6 * time.Second},
+		"recovery":   {members: 2, partitions: 8, brokers: 1, session: 10 * time.Second},
+		"neighbours": {members: 1, partitions: 1, brokers: 1, session: 10 * time.Second},
+		"rolling":    {members: 2, partitions: 6, brokers: 3, session: 10 * time.Second},
+	}
+	s := suits[o.scenario]
+	o.partitions, o.brokers = s.partitions, s.brokers
+	if o.members == 0 {
+		o.members = s.members
+	}
+	if o.session == 0 {
+		o.session = s.session
+	}
+}
+
 // world is everything that a scenario runs in.
 type world struct {
 	options
 	log     *slog.Logger
 	broker  kafkatest.Broker
-	fleet   *fleet
+	fleet   *fleet.Fleet
 	plans   string
 	checker *check.Checker
 	arrived *arrivals
@@ -107,7 +135,7 @@ func run(ctx context.Context, o options) (err error) {
 	}
 	defer stop()
 	for range o.members {
-		if _, err := w.fleet.start(); err != nil {
+		if _, err := w.fleet.Start(); err != nil {
 			return err
 		}
 	}
@@ -122,12 +150,12 @@ func run(ctx context.Context, o options) (err error) {
 		err = w.recovery(ctx)
 	case "neighbours":
 		err = w.neighbours(ctx)
-	default:
-		err = fmt.Errorf("scenario: want faults, recovery or neighbours, got %q", o.scenario)
+	case "rolling":
+		err = w.rolling(ctx)
 	}
 	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
 	defer cancel()
-	err = errors.Join(err, w.fleet.stopAll(ending), reader.CatchUp(ending))
+	err = errors.Join(err, w.fleet.StopAll(ending), reader.CatchUp(ending))
 	report := w.checker.Report()
 	fmt.Println(report)
 	fmt.Printf("%s, %s: %d inputs in %v, seed %d\n", o.scenario, o.delivery, report.Inputs, time.Since(begin).Round(time.Second), o.seed)
@@ -141,9 +169,9 @@ func run(ctx context.Context, o options) (err error) {
 func build(ctx context.Context, o options, dir string) (*world, error) {
 	w := &world{options: o, log: slog.New(slog.NewTextHandler(os.Stderr, nil)), plans: filepath.Join(dir, "plans"), checker: check.New(), arrived: newArrivals()}
 	w.checker.Partitions = o.partitions
-	program := filepath.Join(dir, "starplan")
-	if out, err := exec.CommandContext(ctx, "go", "build", "-o", program, "./cmd/starplan").CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("build: %w\n%s", err, out)
+	program, err := fleet.Build(ctx, dir)
+	if err != nil {
+		return nil, err
 	}
 	if err := os.MkdirAll(w.plans, 0o755); err != nil {
 		return nil, err
@@ -151,18 +179,17 @@ func build(ctx context.Context, o options, dir string) (*world, error) {
 	if err := w.writePlans(0); err != nil {
 		return nil, err
 	}
-	var err error
-	w.broker, err = kafkatest.Start(ctx, kafkatest.Options{Kind: kafkatest.Kafka, Logger: w.log})
+	w.broker, err = kafkatest.Start(ctx, kafkatest.Options{Kind: kafkatest.Kafka, Nodes: o.brokers, Logger: w.log})
 	if err != nil {
 		return nil, err
 	}
 	if err := kafkatest.CreateTopics(ctx, w.broker.Addr(), o.partitions, "plan-inputs-"+tenant, "plan-executions-"+tenant); err != nil {
 		return nil, errors.Join(err, w.broker.Close())
 	}
-	w.fleet = &fleet{program: program, logs: dir, env: []string{
+	w.fleet = fleet.New(program, dir, []string{
 		"TENANT_ID=" + tenant, "PLAN_PATH=" + w.plans, "KAFKA_BOOTSTRAP_SERVERS=" + w.broker.Addr(),
-		"DELIVERY=" + o.delivery, "HTTP_ADDR=127.0.0.1:0", "KAFKA_SESSION_TIMEOUT=10s", "LOG_LEVEL=info",
-	}}
+		"DELIVERY=" + o.delivery, "HTTP_ADDR=127.0.0.1:0", "KAFKA_SESSION_TIMEOUT=" + o.session.String(), "LOG_LEVEL=info",
+	})
 	return w, nil
 }
 
@@ -189,7 +216,7 @@ func (w *world) writePlans(version int) error {
 // read begins to read executions; the function ends that.
 func (w *world) read(ctx context.Context) (*check.Reader, func(), error) {
 	reader, err := check.NewReader(check.ReaderOptions{
-		Brokers: []string{w.broker.Addr()}, Topic: "plan-executions-" + tenant, Committed: w.delivery == "exactly-once",
+		Brokers: strings.Split(w.broker.Addr(), ","), Topic: "plan-executions-" + tenant, Committed: w.delivery == "exactly-once",
 		Each: func(a check.Answer) {
 			w.arrived.note(a)
 			w.checker.Found(a)

@@ -89,6 +89,15 @@ func (a Answer) String() string {
 	return fmt.Sprintf("output %d/%d (key %q)", a.Partition, a.Offset, a.Key)
 }
 
+// ExecID is the exec_id of the execution; empty where the value is none.
+func (a Answer) ExecID() string {
+	exec := new(planpb.PlanExecution)
+	if proto.Unmarshal(a.Value, exec) != nil {
+		return ""
+	}
+	return exec.GetHeader().GetExecId()
+}
+
 // Checker collects inputs and answers. It is safe for concurrent use; inputs and
 // answers may come in any order, an answer also before its input.
 type Checker struct {

@@ -152,11 +152,14 @@ func (d *drama) reloadFails(ctx context.Context, t *testing.T) {
 	d.prom.awaitFiring(ctx, t)
 }
 
-// inputsAreHeldUp: a producer of inputs leaves a transaction open.
+// inputsAreHeldUp: a producer of inputs leaves a transaction open, and what waits
+// behind it is deleted.
 func (d *drama) inputsAreHeldUp(ctx context.Context, t *testing.T) {
 	end := d.load.hang(ctx, t, d.broker.Addr())
 	d.prom.awaitFiring(ctx, t, "StarplanNoProgress")
+	d.load.deleteInputs(ctx, t)
 	end()
+	d.prom.awaitFiring(ctx, t, "StarplanRecordsDeleted")
 	d.prom.awaitFiring(ctx, t)
 }
 

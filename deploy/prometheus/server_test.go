@@ -35,7 +35,7 @@ type prometheus struct {
 }
 
 // faster is the rules with less patience: ranges and ages are sixty times shorter
-// (half an hour is a quarter of a minute), and what has to hold for minutes has to
+// (half an hour and more are a quarter of a minute), and what has to hold for minutes has to
 // hold for two seconds. Nothing else is changed.
 func faster(t *testing.T, file string) string {
 	t.Helper()
@@ -53,6 +53,7 @@ func faster(t *testing.T, file string) string {
 	shorter("rules.yml", `\[30m\]`, `[15s]`)
 	shorter("rules.yml", `\[(\d+)m\]`, `[${1}s]`)
 	shorter("alerts.yml", `\[(\d+)m\]`, `[${1}s]`)
+	shorter("alerts.yml", `\[1h\]`, `[15s]`)
 	shorter("alerts.yml", `for: \d+m`, `for: 2s`)
 	shorter("alerts.yml", `(starplan_consumer_lag_seconds:max) > 60`, `${1} > 1`)
 	shorter("alerts.yml", `, 120\)`, `, 2)`)

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"google.golang.org/protobuf/proto"
 
@@ -230,6 +231,26 @@ func (l *load) hang(ctx context.Context, t *testing.T, broker string) (end func(
 		if err := client.EndTransaction(ctx, kgo.TryAbort); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// deleteInputs deletes all records of the input topic.
+func (l *load) deleteInputs(ctx context.Context, t *testing.T) {
+	t.Helper()
+	admin := kadm.NewClient(l.client)
+	ends, err := admin.ListEndOffsets(ctx, processor.InputTopic(tenant))
+	if err == nil {
+		err = ends.Error()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	deleted, err := admin.DeleteRecords(ctx, ends.Offsets())
+	if err == nil {
+		err = deleted.Error()
+	}
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -74,6 +74,8 @@ type Kafka struct {
 	GroupID        string `name:"kafka-group-id" env:"KAFKA_GROUP_ID" group:"Kafka" placeholder:"GROUP" help:"Consumer group (GRAPH_ID-PLAN where both are set, else executors-TENANT)."`
 	Start          string `name:"kafka-start" env:"KAFKA_START" default:"oldest" group:"Kafka" placeholder:"WHERE" help:"Where a group without offsets begins: oldest, latest, an RFC 3339 time, or group:NAME (${default})."`
 	SessionTimeout string `name:"kafka-session-timeout" env:"KAFKA_SESSION_TIMEOUT" default:"10s" group:"Kafka" placeholder:"DURATION" help:"After this long without a heartbeat the broker gives a member's partitions to others (${default})."`
+	InstanceID     string `name:"kafka-instance-id" env:"KAFKA_INSTANCE_ID" group:"Kafka" placeholder:"ID" help:"Static member of the group under this id, which each process needs for itself: a restart within the session timeout moves no partitions."`
+	Compression    string `name:"kafka-compression" env:"KAFKA_COMPRESSION" default:"lz4" group:"Kafka" placeholder:"NAME" help:"Compression of executions: lz4, zstd or none (${default})."`
 	Delivery       string `name:"delivery" env:"DELIVERY" default:"exactly-once" group:"Kafka" placeholder:"MODE" help:"exactly-once or at-least-once (${default})."`
 	DeadLetters    string `name:"dead-letter-topic" env:"DEAD_LETTER_TOPIC" default:"none" group:"Kafka" placeholder:"TOPIC" help:"Topic for values that are no PlanInput; auto is dlq-plan-inputs-TENANT (${default})."`
 }
@@ -112,7 +114,10 @@ type Config struct {
 	GroupID        string
 	Start          processor.Start
 	SessionTimeout time.Duration
-	Delivery       processor.Delivery
+	// InstanceID makes the process a static member; empty for none.
+	InstanceID  string
+	Compression processor.Compression
+	Delivery    processor.Delivery
 	// DeadLetterTopic is empty for none.
 	DeadLetterTopic string
 
@@ -165,6 +170,8 @@ func (f *Flags) Resolve() (Config, error) {
 		Brokers:        p.brokers(f.Kafka.Bootstrap),
 		Client:         f.Security.resolve(&p),
 		SessionTimeout: p.duration("KAFKA_SESSION_TIMEOUT", f.Kafka.SessionTimeout),
+		InstanceID:     p.instanceID(f.Kafka.InstanceID),
+		Compression:    p.compression(f.Kafka.Compression),
 		HTTPAddr:       p.addr("HTTP_ADDR", f.HTTP.Addr),
 		HTTPHosts:      names(f.HTTP.Hosts),
 		HTTPConfigFile: f.HTTP.ConfigFile,
@@ -351,6 +358,21 @@ func (p *problems) debugAddr(text string) string {
 		}
 	}
 	return text
+}
+
+func (p *problems) instanceID(id string) string {
+	if id != "" && !tenantForm.MatchString(id) {
+		p.add("KAFKA_INSTANCE_ID", id, "letters, digits, '.', '_' and '-' only, 200 at most")
+	}
+	return id
+}
+
+func (p *problems) compression(name string) processor.Compression {
+	c := processor.Compression(name)
+	if !slices.Contains(processor.Compressions(), c) {
+		p.add("KAFKA_COMPRESSION", name, "lz4, zstd or none")
+	}
+	return c
 }
 
 func (p *problems) deadLetters(topic, tenant string) string {

@@ -23,7 +23,7 @@ func parse(t *testing.T, env map[string]string, args ...string) *config.Flags {
 	for _, name := range []string{
 		"TENANT_ID", "PLAN_PATH", "EXECUTOR_PATH", "PLAN_NAME", "EXECUTOR_NAME", "GRAPH_ID", "AGENT_GRAPH_ID", "PLAN_TIMEOUT",
 		"EXECUTOR_TIMEOUT", "PLAN_MAX_STEPS", "PLAN_MAX_MEMORY", "PLAN_WORKERS", "PLAN_WATCH", "REQUIRE_SANDBOX", "DELIVERY",
-		"KAFKA_BOOTSTRAP_SERVERS", "KAFKA_GROUP_ID", "KAFKA_START", "KAFKA_SESSION_TIMEOUT", "DEAD_LETTER_TOPIC", "HTTP_ADDR",
+		"KAFKA_BOOTSTRAP_SERVERS", "KAFKA_GROUP_ID", "KAFKA_START", "KAFKA_SESSION_TIMEOUT", "KAFKA_INSTANCE_ID", "KAFKA_COMPRESSION", "DEAD_LETTER_TOPIC", "HTTP_ADDR",
 		"HTTP_HOSTS", "SHOW_PAYLOADS",
 		"LOG_LEVEL", "LOG_FORMAT", "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_PROTOCOL", "OTEL_TRACES_EXPORTER",
 	} {
@@ -65,7 +65,7 @@ func TestResolve(t *testing.T) {
 			Workers: runtime.GOMAXPROCS(0),
 		},
 		Brokers: []string{"localhost:9092"}, Start: processor.Oldest(), SessionTimeout: 10 * time.Second,
-		Delivery: processor.ExactlyOnce, HTTPAddr: ":8080",
+		Compression: processor.LZ4, Delivery: processor.ExactlyOnce, HTTPAddr: ":8080",
 	}
 	for _, test := range []struct {
 		name string
@@ -104,7 +104,7 @@ func TestResolve(t *testing.T) {
 			env: map[string]string{
 				"TENANT_ID": "acme", "PLAN_PATH": dir, "PLAN_TIMEOUT": "0.5", "PLAN_MAX_STEPS": "1000", "PLAN_MAX_MEMORY": "1GiB",
 				"PLAN_WORKERS": "3", "PLAN_WATCH": "true", "REQUIRE_SANDBOX": "1", "KAFKA_BOOTSTRAP_SERVERS": "a:1, b:2",
-				"KAFKA_GROUP_ID": "g", "KAFKA_START": "latest", "KAFKA_SESSION_TIMEOUT": "30s", "DEAD_LETTER_TOPIC": "auto",
+				"KAFKA_GROUP_ID": "g", "KAFKA_START": "latest", "KAFKA_SESSION_TIMEOUT": "30s", "KAFKA_INSTANCE_ID": "plans-0", "KAFKA_COMPRESSION": "zstd", "DEAD_LETTER_TOPIC": "auto",
 				"HTTP_ADDR": "127.0.0.1:0", "HTTP_CONFIG_FILE": "web.yml", "DEBUG_ADDR": "[::1]:6060",
 				"HTTP_HOSTS": "status.example.com, starplan", "SHOW_PAYLOADS": "true",
 			},
@@ -112,6 +112,7 @@ func TestResolve(t *testing.T) {
 				c.Limits = plan.Limits{Timeout: 500 * time.Millisecond, MaxSteps: 1000, MaxMemory: 1 << 30}
 				c.Workers, c.Watch, c.RequireSandbox = 3, true, true
 				c.Brokers, c.GroupID, c.Start, c.SessionTimeout = []string{"a:1", "b:2"}, "g", processor.Latest(), 30*time.Second
+				c.InstanceID, c.Compression = "plans-0", processor.Zstd
 				c.DeadLetterTopic, c.HTTPAddr = "dlq-plan-inputs-acme", "127.0.0.1:0"
 				c.HTTPConfigFile, c.DebugAddr = "web.yml", "[::1]:6060"
 				c.HTTPHosts, c.ShowPayloads = []string{"starplan", "status.example.com"}, true
@@ -162,6 +163,8 @@ func TestMistakes(t *testing.T) {
 		{"no brokers", map[string]string{"KAFKA_BOOTSTRAP_SERVERS": ","}, `KAFKA_BOOTSTRAP_SERVERS: want at least one HOST:PORT, got ","`},
 		{"start", map[string]string{"KAFKA_START": "yesterday"}, `KAFKA_START: want oldest, latest, an RFC 3339 time such as 2026-01-02T03:04:05Z, or group:NAME, got "yesterday"`},
 		{"session", map[string]string{"KAFKA_SESSION_TIMEOUT": "x"}, `KAFKA_SESSION_TIMEOUT: want seconds, or a duration such as 90s or 5m, above 0, got "x"`},
+		{"instance", map[string]string{"KAFKA_INSTANCE_ID": "pod/0"}, `KAFKA_INSTANCE_ID: want letters, digits, '.', '_' and '-' only, 200 at most, got "pod/0"`},
+		{"compression", map[string]string{"KAFKA_COMPRESSION": "gzip"}, `KAFKA_COMPRESSION: want lz4, zstd or none, got "gzip"`},
 		{"delivery", map[string]string{"DELIVERY": "never"}, `DELIVERY: want exactly-once or at-least-once, got "never"`},
 		{"dead letters", map[string]string{"DEAD_LETTER_TOPIC": "plan-inputs-dlq"}, `DEAD_LETTER_TOPIC: want a name that starts with neither plan-inputs- nor plan-executions-, which the platform subscribes to by pattern, got "plan-inputs-dlq"`},
 		{"debug address", map[string]string{"DEBUG_ADDR": ":6060"}, `DEBUG_ADDR: want localhost or a loopback address as host, got ":6060"`},

@@ -55,6 +55,7 @@ var meanings = []struct {
 		"group":       "being a member of the group",
 		"processor":   "goka's processor, which was started again",
 		"produce":     "writing executions",
+		"topic":       "a topic that was deleted or made anew, so that the clients began anew",
 	}},
 }
 

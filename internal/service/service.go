@@ -150,7 +150,7 @@ func (s *Service) run(ctx context.Context) error {
 	}
 	proc, err := processor.New(processor.Options{
 		Brokers: c.Brokers, ClientOptions: c.Client, Tenant: c.TenantID, Group: c.GroupID, Serving: c.Serving(),
-		Start: c.Start, SessionTimeout: c.SessionTimeout, Delivery: c.Delivery,
+		Start: c.Start, SessionTimeout: c.SessionTimeout, InstanceID: c.InstanceID, Compression: c.Compression, Delivery: c.Delivery,
 		DeadLetterTopic: c.DeadLetterTopic, StepLimit: c.Limits.MaxSteps,
 		Runner: s.tracer.Runner(s.history.Runner(plans, plans.Source)), Logger: s.log, Registerer: s.reg,
 	})
@@ -189,7 +189,8 @@ func (s *Service) process(ctx context.Context) error {
 		<-done
 	}
 	var mismatch *processor.GroupMismatchError
-	if errors.As(err, &mismatch) {
+	var taken *processor.InstanceTakenError
+	if errors.As(err, &mismatch) || errors.As(err, &taken) {
 		return &ConfigError{err}
 	}
 	return err

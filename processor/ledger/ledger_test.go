@@ -158,7 +158,7 @@ func (o *owner) check(t *rapid.T) {
 		}
 	}
 	if rapid.Bool().Draw(t, "commit") {
-		o.w.committed, o.w.metadata = position, Encode(position, set, "")
+		o.w.committed, o.w.metadata = position, Encode(position, set, Note{})
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"math/bits"
+	"strconv"
 	"strings"
 )
 
@@ -17,10 +18,12 @@ const (
 	// MaxMetadata is the number of characters that a broker stores with a
 	// committed offset (offset.metadata.max.bytes, 4,096 by default).
 	MaxMetadata = 4096
-	// MaxNonce is the longest nonce that leaves room for every set.
+	// MaxNonce is the longest nonce that leaves room for every set, and maxTopic the
+	// longest topic.
 	MaxNonce = 200
+	maxTopic = 40
 
-	prefix = "starplan1:"
+	prefix = "starplan2:"
 
 	kindRuns   = 'r'
 	kindBitmap = 'b'
@@ -28,6 +31,19 @@ const (
 
 // ErrForeign is returned for metadata that another program wrote, or none.
 var ErrForeign = errors.New("ledger: metadata was not written by starplan")
+
+// Note is what a commit's metadata says beside the set. Its texts hold no colon.
+type Note struct {
+	// Topic identifies the topic that the offset is of, by its id: another topic may
+	// come under the same name. Empty for unknown; at most 40 bytes.
+	Topic string
+	// Since is when the group began on the topic, in milliseconds of Unix time; 0
+	// for unknown.
+	Since int64
+	// Nonce is what its writer knows the commit by; at most [MaxNonce] bytes, or
+	// empty.
+	Nonce string
+}
 
 // Range is the offsets from From up to, but without, To.
 type Range struct{ From, To int64 }
@@ -64,24 +80,28 @@ func (s Set) add(from, to int64) Set {
 }
 
 // Encode writes a set of done offsets as the metadata of a commit of position:
-// a prefix, the nonce, and the shorter of run lengths and bitmap in base64 with
-// a checksum that covers the position. The nonce is any text without a colon of
-// at most [MaxNonce] bytes; it may be empty. All offsets lie in the [Window]
-// from position on. The result is at most [MaxMetadata] characters of ASCII, and
-// empty where both nonce and set are.
-func Encode(position int64, set Set, nonce string) string {
+// a prefix, the note, and the shorter of run lengths and bitmap in base64 with
+// a checksum that covers the position. All offsets lie in the [Window] from
+// position on. The result is at most [MaxMetadata] characters of ASCII, and empty
+// where both note and set are.
+func Encode(position int64, set Set, note Note) string {
+	if len(set) == 0 && note == (Note{}) {
+		return ""
+	}
+	since := ""
+	if note.Since != 0 {
+		since = strconv.FormatInt(note.Since, 36)
+	}
+	head := prefix + note.Topic + ":" + since + ":" + note.Nonce + ":"
 	if len(set) == 0 {
-		if nonce == "" {
-			return ""
-		}
-		return prefix + nonce + ":"
+		return head
 	}
 	body := runs(position, set)
 	if n := 1 + int(set[len(set)-1].To-position+7)/8; n < len(body) {
 		body = bitmap(position, set)
 	}
 	body = binary.BigEndian.AppendUint32(body, checksum(position, body))
-	return prefix + nonce + ":" + base64.RawStdEncoding.EncodeToString(body)
+	return head + base64.RawStdEncoding.EncodeToString(body)
 }
 
 func runs(position int64, set Set) []byte {
@@ -118,38 +138,47 @@ func checksum(position int64, body []byte) uint32 {
 // where starplan did not write it, and another error where it is damaged or
 // belongs to another position; in both cases the set is empty, which costs a
 // repeated execution and loses nothing.
-func Decode(position int64, metadata string) (set Set, nonce string, err error) {
+func Decode(position int64, metadata string) (set Set, note Note, err error) {
 	rest, ok := strings.CutPrefix(metadata, prefix)
 	if !ok {
-		return nil, "", ErrForeign
+		return nil, Note{}, ErrForeign
 	}
-	nonce, text, ok := strings.Cut(rest, ":")
-	if !ok {
-		return nil, "", errors.New("ledger: metadata has no nonce")
+	parts := strings.Split(rest, ":")
+	if len(parts) != 4 {
+		return nil, Note{}, fmt.Errorf("ledger: metadata: want 4 parts, got %d", len(parts))
 	}
+	note = Note{Topic: parts[0], Nonce: parts[2]}
+	if parts[1] != "" {
+		if note.Since, err = strconv.ParseInt(parts[1], 36, 64); err != nil {
+			return nil, Note{}, fmt.Errorf("ledger: metadata: %w", err)
+		}
+	}
+	set, err = decodeSet(position, parts[3])
+	return set, note, err
+}
+
+func decodeSet(position int64, text string) (set Set, err error) {
 	if text == "" {
-		return nil, nonce, nil
+		return nil, nil
 	}
 	body, err := base64.RawStdEncoding.Strict().DecodeString(text)
 	if err != nil {
-		return nil, nonce, fmt.Errorf("ledger: metadata: %w", err)
+		return nil, fmt.Errorf("ledger: metadata: %w", err)
 	}
 	if len(body) < 5 {
-		return nil, nonce, fmt.Errorf("ledger: metadata of %d bytes is cut short", len(body))
+		return nil, fmt.Errorf("ledger: metadata of %d bytes is cut short", len(body))
 	}
 	body, sum := body[:len(body)-4], binary.BigEndian.Uint32(body[len(body)-4:])
 	if want := checksum(position, body); sum != want {
-		return nil, nonce, fmt.Errorf("ledger: metadata does not belong to offset %d: checksum %08x, want %08x", position, sum, want)
+		return nil, fmt.Errorf("ledger: metadata does not belong to offset %d: checksum %08x, want %08x", position, sum, want)
 	}
 	switch body[0] {
 	case kindRuns:
-		set, err = parseRuns(position, body[1:])
+		return parseRuns(position, body[1:])
 	case kindBitmap:
-		set, err = parseBitmap(position, body[1:])
-	default:
-		err = fmt.Errorf("ledger: metadata of unknown kind %q", body[0])
+		return parseBitmap(position, body[1:])
 	}
-	return set, nonce, err
+	return nil, fmt.Errorf("ledger: metadata of unknown kind %q", body[0])
 }
 
 func parseRuns(position int64, body []byte) (Set, error) {

@@ -29,20 +29,24 @@ func TestEncodeRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		position := rapid.Int64Range(0, 1<<60).Draw(t, "position")
 		set := genSet(t, position)
-		nonce := rapid.StringMatching(`[a-z0-9.]{0,200}`).Draw(t, "nonce")
-		text := Encode(position, set, nonce)
+		note := Note{
+			Topic: rapid.StringMatching(`[A-Za-z0-9_-]{0,40}`).Draw(t, "topic"),
+			Since: rapid.Int64Range(0, 1<<50).Draw(t, "since"),
+			Nonce: rapid.StringMatching(`[a-z0-9.]{0,200}`).Draw(t, "nonce"),
+		}
+		text := Encode(position, set, note)
 		if len(text) > MaxMetadata {
 			t.Fatalf("Encode() has %d characters, want %d at most", len(text), MaxMetadata)
 		}
-		got, gotNonce, err := Decode(position, text)
+		got, gotNote, err := Decode(position, text)
 		if text == "" {
-			if !errors.Is(err, ErrForeign) || len(set) != 0 || nonce != "" {
-				t.Fatalf("Decode(%q) = %v for %v, %q", text, err, set, nonce)
+			if !errors.Is(err, ErrForeign) || len(set) != 0 || note != (Note{}) {
+				t.Fatalf("Decode(%q) = %v for %v, %v", text, err, set, note)
 			}
 			return
 		}
-		if err != nil || gotNonce != nonce {
-			t.Fatalf("Decode() = nonce %q, error %v, want nonce %q, nil", gotNonce, err, nonce)
+		if err != nil || gotNote != note {
+			t.Fatalf("Decode() = note %v, error %v, want note %v, nil", gotNote, err, note)
 		}
 		if diff := cmp.Diff(set, got); diff != "" {
 			t.Fatalf("Decode(Encode(set)) (-want +got):\n%s", diff)
@@ -54,7 +58,7 @@ func TestEncodeRoundTrip(t *testing.T) {
 }
 
 func TestEncodeWorstCaseFits(t *testing.T) {
-	nonce := strings.Repeat("n", MaxNonce)
+	note := Note{Topic: strings.Repeat("t", maxTopic), Since: 1 << 62, Nonce: strings.Repeat("n", MaxNonce)}
 	for _, tt := range []struct {
 		name string
 		step int64
@@ -69,7 +73,7 @@ func TestEncodeWorstCaseFits(t *testing.T) {
 			for o := int64(1); o < Window; o += tt.step {
 				set = set.add(7+o, 7+o+1)
 			}
-			text := Encode(7, set, nonce)
+			text := Encode(7, set, note)
 			if len(text) > MaxMetadata {
 				t.Errorf("Encode() has %d characters, want %d at most", len(text), MaxMetadata)
 			}
@@ -85,7 +89,7 @@ func TestEncodeWorstCaseFits(t *testing.T) {
 }
 
 func TestDecodeForeignOrDamaged(t *testing.T) {
-	good := Encode(100, Set{{102, 105}, {200, 201}}, "n1")
+	good := Encode(100, Set{{102, 105}, {200, 201}}, Note{Nonce: "n1"})
 	for _, tt := range []struct {
 		name     string
 		metadata string
@@ -94,11 +98,12 @@ func TestDecodeForeignOrDamaged(t *testing.T) {
 		{"empty", "", true},
 		{"another client's", "consumer-1-6f1d5a2e", true},
 		{"another version", "starplan9:x:AAAA", true},
-		{"no nonce", "starplan1:AAAA", false},
-		{"no base64", "starplan1:n:%%%", false},
+		{"no note", "starplan2:AAAA", false},
+		{"no time", "starplan2::%::AAAA", false},
+		{"no base64", "starplan2:::n:%%%", false},
 		{"cut short", good[:len(good)-4], false},
-		{"one character changed", strings.Replace(good, "starplan1:n1:c", "starplan1:n1:d", 1), false},
-		{"other prefix of the body", "starplan1:n1:AAAAAAAAAAAA", false},
+		{"one character changed", strings.Replace(good, "n1:c", "n1:d", 1), false},
+		{"other prefix of the body", "starplan2:::n1:AAAAAAAAAAAA", false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			set, _, err := Decode(100, tt.metadata)
@@ -114,8 +119,8 @@ func TestDecodeForeignOrDamaged(t *testing.T) {
 
 func FuzzDecode(f *testing.F) {
 	f.Add(int64(0), "")
-	f.Add(int64(100), Encode(100, Set{{102, 105}, {200, 201}}, "n1"))
-	f.Add(int64(5), Encode(5, Set{{6, 7}, {8, 9}, {10, 11}, {12, 13}, {14, 15}}, ""))
+	f.Add(int64(100), Encode(100, Set{{102, 105}, {200, 201}}, Note{Nonce: "n1"}))
+	f.Add(int64(5), Encode(5, Set{{6, 7}, {8, 9}, {10, 11}, {12, 13}, {14, 15}}, Note{Topic: "t", Since: 5}))
 	f.Fuzz(func(t *testing.T, position int64, metadata string) {
 		set, _, err := Decode(position, metadata)
 		if err != nil && len(set) > 0 {

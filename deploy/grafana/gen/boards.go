@@ -122,8 +122,9 @@ func overview(b *board) {
 	b.add(series("Lag by partition", "short"), 8, line{expr: `sum by (topic, partition) (starplan_consumer_lag_records{` + all + `})`, legend: "{{partition}}"})
 	b.add(series("Age of the oldest record", "s"), 8, line{expr: `max by (instance) (starplan_consumer_lag_seconds{` + all + `})`, legend: "{{instance}}"})
 	b.add(series("In flight", "short"), 8, line{expr: `sum by (instance) (starplan_in_flight_records{` + all + `})`, legend: "{{instance}}"})
-	b.add(series("Skipped and dead letters", "ops"), 8,
+	b.add(series("Not answered, and dead letters", "ops"), 8,
 		line{expr: rate("reason", "starplan_records_skipped_total", all), legend: "skipped: {{reason}}"},
+		line{expr: rate("instance", "starplan_records_deleted_total", all), legend: "deleted before: {{instance}}"},
 		line{expr: rate("reason", "starplan_dead_letters_total", all), legend: "dead letter: {{reason}}"})
 	b.add(series("Time since a record was answered", "s"), 8,
 		line{expr: `time() - max by (instance) (starplan_last_record_processed_timestamp_seconds{` + all + `} > 0)`, legend: "{{instance}}"})

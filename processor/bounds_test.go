@@ -16,7 +16,7 @@ func TestLagOfABlockedPartition(t *testing.T) {
 	o := options(t, c, &fakeRunner{run: g.run})
 	o.MaxAheadRecords = 10
 	o.ClientOptions = []kgo.Opt{kgo.FetchMaxPartitionBytes(512)}
-	o.endsPause = 20 * time.Millisecond
+	o.lookPause = 20 * time.Millisecond
 	p := start(t, o)
 	fill := func(n int) {
 		records := make([]*kgo.Record, n)

@@ -1,0 +1,182 @@
+// E2e measures the whole service on a real Apache Kafka, as processes: how many
+// records a second it answers, what processor time each costs, and how long an
+// answer takes at a steady rate.
+//
+//	go run ./bench/e2e                                        what exactly once costs
+//	go run ./bench/e2e -variants exactly-once/lz4,exactly-once/zstd,exactly-once/none
+//
+// Variants are measured in turn, several rounds of all of them, and each figure is
+// the median of its rounds: the machine's mood changes from minute to minute, and
+// so meets all variants. The exit code is 1 where exactly once costs more than was
+// promised: a tenth of the throughput, or 20 ms at p99.
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"starplan/bench/fleet"
+	"starplan/internal/kafkatest"
+)
+
+// The promises.
+const (
+	leastThroughput = 0.9
+	mostDelay       = 20 * time.Millisecond
+)
+
+type options struct {
+	records  int
+	rate     float64
+	last     time.Duration
+	rounds   int
+	variants []variant
+	limit    time.Duration
+}
+
+// variant is how the service is configured.
+type variant struct {
+	delivery    string
+	compression string
+}
+
+func (v variant) String() string { return v.delivery + "/" + v.compression }
+
+func parseVariants(list string) ([]variant, error) {
+	var variants []variant
+	for text := range strings.SplitSeq(list, ",") {
+		delivery, compression, ok := strings.Cut(text, "/")
+		if !ok {
+			return nil, fmt.Errorf("-variants: want DELIVERY/COMPRESSION such as exactly-once/lz4, got %q", text)
+		}
+		variants = append(variants, variant{delivery, compression})
+	}
+	return variants, nil
+}
+
+func main() {
+	var o options
+	flag.IntVar(&o.records, "records", 60_000, "records that lie on the topic when throughput is measured")
+	flag.Float64Var(&o.rate, "rate", 500, "records a second when delay is measured")
+	flag.DurationVar(&o.last, "last", 15*time.Second, "how long delay is measured")
+	flag.IntVar(&o.rounds, "rounds", 3, "rounds of all variants")
+	flag.DurationVar(&o.limit, "limit", 20*time.Minute, "end after this long at the latest")
+	list := flag.String("variants", "at-least-once/lz4,exactly-once/lz4", "what to measure: DELIVERY/COMPRESSION, comma-separated")
+	flag.Parse()
+	var err error
+	if o.variants, err = parseVariants(*list); err != nil || o.rounds < 1 || o.records < 1 {
+		fmt.Fprintln(os.Stderr, "bench/e2e:", cmp.Or(err, errors.New("want at least one record and one round")))
+		os.Exit(2)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	ctx, cancel := context.WithTimeout(ctx, o.limit)
+	defer cancel()
+	if err := run(ctx, o); err != nil {
+		fmt.Fprintln(os.Stderr, "bench/e2e:", err)
+		os.Exit(1)
+	}
+}
+
+// figures of one variant in one round.
+type figures struct {
+	perSecond     float64
+	self, workers time.Duration // Of processor time, a record.
+	p50, p99      time.Duration
+}
+
+func run(ctx context.Context, o options) error {
+	dir, err := os.MkdirTemp("", "starplan-bench-")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(dir) }() // It is in the temporary directory.
+	program, err := fleet.Build(ctx, dir)
+	if err != nil {
+		return err
+	}
+	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
+	broker, err := kafkatest.Start(ctx, kafkatest.Options{Kind: kafkatest.Kafka, Logger: log})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = broker.Close() }() // Nobody needs its data any more.
+	all := make(map[variant][]figures)
+	for round := range o.rounds {
+		for i, v := range o.variants {
+			m := measurement{options: o, variant: v, addr: broker.Addr(), program: program, dir: dir, tenant: fmt.Sprintf("bench-%d-%d", round, i)}
+			f, err := m.run(ctx)
+			if err != nil {
+				return fmt.Errorf("%v: %w", v, err)
+			}
+			log.Info("measured", "round", round+1, "of", o.rounds, "variant", v.String(), "records_per_second", int(f.perSecond), "p50", f.p50, "p99", f.p99)
+			all[v] = append(all[v], f)
+		}
+	}
+	return report(o, all)
+}
+
+// report prints the medians, and compares exactly once with at least once.
+func report(o options, all map[variant][]figures) error {
+	fmt.Printf("%d records, then %.0f a second for %v; medians of %d rounds\n\n", o.records, o.rate, o.last, o.rounds)
+	fmt.Println("| variant | records/s | service, a record | workers, a record | delay p50 | p99 |")
+	fmt.Println("|---|---|---|---|---|---|")
+	medians := make(map[variant]figures)
+	for _, v := range o.variants {
+		f := figures{
+			perSecond: median(all[v], func(f figures) float64 { return f.perSecond }),
+			self:      median(all[v], func(f figures) time.Duration { return f.self }),
+			workers:   median(all[v], func(f figures) time.Duration { return f.workers }),
+			p50:       median(all[v], func(f figures) time.Duration { return f.p50 }),
+			p99:       median(all[v], func(f figures) time.Duration { return f.p99 }),
+		}
+		medians[v] = f
+		fmt.Printf("| %v | %.0f | %.1f µs | %.1f µs | %.1f ms | %.1f ms |\n", v, f.perSecond,
+			float64(f.self.Nanoseconds())/1e3, float64(f.workers.Nanoseconds())/1e3, ms(f.p50), ms(f.p99))
+	}
+	var errs []error
+	for _, v := range o.variants {
+		base, ok := medians[variant{"at-least-once", v.compression}]
+		if v.delivery != "exactly-once" || !ok {
+			continue
+		}
+		// Rounds are compared one by one: neighbours in time had the same machine.
+		ratio := median(ratios(all[v], all[variant{"at-least-once", v.compression}]), func(r float64) float64 { return r })
+		more := medians[v].p99 - base.p99
+		fmt.Printf("\n%v: %.2f of the throughput of at-least-once, and %+.1f ms at p99\n", v, ratio, ms(more))
+		if ratio < leastThroughput || more > mostDelay {
+			errs = append(errs, fmt.Errorf("%v: want %.2f of the throughput or more, and %v at p99 or less", v, leastThroughput, mostDelay))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func ratios(of, to []figures) []float64 {
+	var list []float64
+	for i := range min(len(of), len(to)) {
+		list = append(list, of[i].perSecond/to[i].perSecond)
+	}
+	return list
+}
+
+func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1e3 }
+
+// median of what get gives of each of the list; the lower one of two.
+func median[T any, V cmp.Ordered](list []T, get func(T) V) V {
+	values := make([]V, len(list))
+	for i, x := range list {
+		values[i] = get(x)
+	}
+	slices.Sort(values)
+	return values[(len(values)-1)/2]
+}
