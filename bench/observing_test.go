@@ -29,9 +29,11 @@ const (
 	// observingBound is what metrics and history may cost, in percent of a record's
 	// processor time.
 	observingBound = 3
-	// pairs are how many pairs of stretches it takes to tell: by then the same service
-	// twice differs by half a percent at most, on a machine that is busy.
-	pairs = 200
+	// enough is how many pairs of stretches it takes to tell.
+	enough = 400
+	// round is how many pairs the same two services answer: where a service has its
+	// memory and its workers favours one of them for as long as they run.
+	round = 25
 	// stretch is how many records a service answers at a time.
 	stretch = 1000
 )
@@ -40,40 +42,58 @@ const (
 // one that does neither. Both are in this process, on topics of their own, and take
 // turns: each answers one stretch of records an operation, now the one first and now
 // the other, and the middle half of the differences counts. So a machine that is
-// busy with other things disturbs both alike. With 200 operations or more it fails
+// busy with other things disturbs both alike. With 400 operations or more it fails
 // where the cost is over the bound of 3 %.
 //
-//	go test -run '^$' -bench Observing -benchtime 300x ./bench
+//	go test -run '^$' -bench Observing -benchtime 400x ./bench
 //
 // cpu-µs/record is the processor time of a record, workers included, where neither
 // is done; cost-µs/record is what both add, and cost-% their share. What a scrape
 // takes is not in it: see BenchmarkScrape of internal/metricset.
 func BenchmarkObserving(b *testing.B) {
 	addr, ask := startBroker(b)
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 8*time.Minute)
 	defer cancel()
-	services := []*bare{startBare(ctx, b, addr, "plain", false), startBare(ctx, b, addr, "observed", true)}
-	for _, s := range services {
-		s.answer(ctx, b, ask) // Whatever is done once is done.
-	}
-	var costs []time.Duration
+	var services [2]*bare // One without, one with.
 	var taken [2][]time.Duration
-	workers := services[0].pool.Stats().CPU
+	var costs []time.Duration
+	var workers time.Duration
+	end := func() {
+		for _, s := range services {
+			if s != nil {
+				s.stop()
+			}
+		}
+		if services[0] != nil {
+			workers += services[0].pool.Stats().CPU
+		}
+	}
 	for i := 0; b.Loop(); i++ {
+		if i%round == 0 {
+			end()
+			for j := range services {
+				k := (i/round + j) % 2
+				services[k] = startBare(ctx, b, addr, fmt.Sprintf("bench-%d-%d", i, k), k == 1)
+			}
+			for _, s := range services {
+				s.answer(ctx, b, ask) // Whatever is done once is done.
+			}
+		}
 		for j := range services {
 			k := (i + j) % 2
 			taken[k] = append(taken[k], services[k].answer(ctx, b, ask))
 		}
 		costs = append(costs, taken[1][i]-taken[0][i])
 	}
-	workers = (services[0].pool.Stats().CPU - workers) / time.Duration(len(costs))
+	end()
 
 	micros := func(d time.Duration) float64 { return float64(d) / 1e3 / stretch }
-	cost, whole := micros(middle(costs)), micros(middle(taken[0])+workers)
+	rounds := (len(costs) + round - 1) / round
+	cost, whole := micros(middle(costs)), micros(middle(taken[0])+workers/time.Duration(len(costs)+rounds))
 	b.ReportMetric(whole, "cpu-µs/record")
 	b.ReportMetric(cost, "cost-µs/record")
 	b.ReportMetric(100*cost/whole, "cost-%")
-	if share := 100 * cost / whole; share > observingBound && len(costs) >= pairs {
+	if share := 100 * cost / whole; share > observingBound && len(costs) >= enough {
 		b.Errorf("metrics and history cost %.2f %% of a record's processor time, want %d %% at most", share, observingBound)
 	}
 }
@@ -85,9 +105,10 @@ type bare struct {
 	proc     *processor.Processor
 	answered atomic.Int64
 	want     int64
+	stop     func()
 }
 
-// startBare starts a service for a tenant, which ends with the benchmark.
+// startBare starts a service for a tenant.
 func startBare(ctx context.Context, b *testing.B, addr, tenant string, observed bool) *bare {
 	b.Helper()
 	must(b, kafkatest.CreateTopics(ctx, addr, partitions, devbroker.InputTopic(tenant), devbroker.OutputTopic(tenant)))
@@ -100,10 +121,8 @@ func startBare(ctx context.Context, b *testing.B, addr, tenant string, observed 
 	var err error
 	s.pool, err = worker.NewPool(ctx, worker.Options{Tenant: tenant, Limits: limits, Workers: runtime.GOMAXPROCS(0)})
 	must(b, err)
-	b.Cleanup(func() { must(b, s.pool.Close(context.Background())) })
 	plans, err := plan.Open(ctx, plan.Options{Path: dir, Tenant: tenant, Limits: limits, Engine: s.pool})
 	must(b, err)
-	b.Cleanup(plans.Close)
 
 	opts := processor.Options{
 		Brokers: []string{addr}, Tenant: tenant, Group: "executors-" + tenant, Serving: processor.ServingAll, Delivery: processor.ExactlyOnce,
@@ -125,12 +144,14 @@ func startBare(ctx context.Context, b *testing.B, addr, tenant string, observed 
 	must(b, err)
 	s.proc.SetPlans([]string{"collect", "route"})
 	go func() { ended <- s.proc.Run(ctx) }()
-	b.Cleanup(func() {
+	s.stop = func() {
 		cancel()
 		for range running {
 			must(b, <-ended)
 		}
-	})
+		plans.Close()
+		must(b, s.pool.Close(context.Background()))
+	}
 	return s
 }
 

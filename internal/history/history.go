@@ -116,15 +116,20 @@ func (h *History) sampleLag() {
 // show the lines around its position; nil where it did not fail or is not known.
 // Neither may be changed afterwards.
 func (h *History) Add(rec execution.Record, out execution.Outcome, src *plan.Source) {
+	h.add(&noted{rec: rec, out: out, src: src})
+}
+
+// add takes n over.
+func (h *History) add(n *noted) {
 	now := h.now()
 	h.mu.Lock()
 	at := tick(now)
-	failed := out.Reason != ""
-	h.total.add(at, out.Duration, failed)
-	if s := h.seriesOf(out.Plan); s != nil {
-		s.add(at, out.Duration, failed)
+	failed := n.out.Reason != ""
+	h.total.add(at, n.out.Duration, failed)
+	if s := h.seriesOf(n.out.Plan); s != nil {
+		s.add(at, n.out.Duration, failed)
 	}
-	over := h.note(now, rec, out, src)
+	over := h.note(now, n)
 	h.mu.Unlock()
 	if over {
 		h.settle()
@@ -142,24 +147,29 @@ func (h *History) Correct(rec execution.Record, out execution.Outcome) {
 	if s := h.seriesOf(out.Plan); s != nil {
 		s.fail(at)
 	}
-	if e := h.last.find(func(e *entry) bool { return e.exec == out.ExecID }); e != nil {
-		out.Duration, out.Steps = e.out.Duration, e.out.Steps
+	if e := h.last.find(func(e *entry) bool { return e.execID() == out.ExecID }); e != nil {
+		if e.view != nil {
+			out.Duration, out.Steps = e.view.Duration, e.view.Steps
+		} else {
+			out.Duration, out.Steps = e.noted.out.Duration, e.noted.out.Steps
+		}
 		h.waiting -= e.forget()
 	}
-	h.note(now, rec, out, nil)
+	h.note(now, &noted{rec: rec, out: out})
 }
 
 // note puts an entry into the rings. It reports that the entries refer to more
 // bytes than they should. It is called with the mutex held.
-func (h *History) note(now time.Time, rec execution.Record, out execution.Outcome, src *plan.Source) (over bool) {
+func (h *History) note(now time.Time, n *noted) (over bool) {
 	h.seq++
-	e, freed := h.last.next()
-	*e = entry{seq: h.seq, at: now, exec: out.ExecID, rec: rec, out: out, src: src, inputSize: len(rec.Value), outputSize: len(out.Value)}
+	n.inputSize = len(n.rec.Value)
 	if !h.opts.Payloads {
-		e.rec.Value = nil
+		n.rec.Value = nil
 	}
+	e, freed := h.last.next()
+	*e = entry{seq: h.seq, at: now, noted: n}
 	h.waiting += e.bytes() - freed
-	if out.Reason != "" {
+	if n.out.Reason != "" {
 		f, freed := h.failed.next()
 		*f = *e
 		h.waiting += e.bytes() - freed
@@ -224,7 +234,7 @@ func (h *History) Find(execID string) (*Execution, *Payloads) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, r := range []*ring{&h.last, &h.failed} {
-		if e := r.find(func(e *entry) bool { return e.exec == execID }); e != nil && e.view != nil {
+		if e := r.find(func(e *entry) bool { return e.execID() == execID }); e != nil && e.view != nil {
 			return e.view, e.payloads
 		}
 	}

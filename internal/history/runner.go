@@ -23,16 +23,17 @@ type runner struct {
 
 // Start implements processor.Runner.
 func (r *runner) Start(ctx context.Context, rec execution.Record, done func(execution.Outcome)) {
+	n := &noted{rec: rec}
 	r.Runner.Start(ctx, rec, func(out execution.Outcome) {
-		var src *plan.Source
+		n.out = out
 		if out.Position != "" {
 			// A reload may have put another version in its place: no lines are better
 			// than wrong ones.
-			if src = r.source(out.Plan); src != nil && src.Digest != out.Digest {
-				src = nil
+			if src := r.source(out.Plan); src != nil && src.Digest == out.Digest {
+				n.src = src
 			}
 		}
-		r.history.Add(rec, out, src)
+		r.history.add(n)
 		done(out)
 	})
 }
