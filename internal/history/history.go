@@ -62,16 +62,21 @@ type History struct {
 	now  func() time.Time
 	// settling serializes the decoding.
 	settling sync.Mutex
-	version  atomic.Uint64
+	// unused holds what was noted and is not remembered any more, for what comes next:
+	// most is pushed out before anybody looks.
+	unused  sync.Pool
+	version atomic.Uint64
 
-	mu      sync.Mutex
-	seq     uint64
-	last    ring
-	failed  ring
-	waiting int // Bytes that are referred to by entries not decoded yet.
-	total   series
-	plans   map[string]*series
-	lag     lagSeries
+	mu sync.Mutex
+	// decoding: settle is at what was noted, without the mutex.
+	decoding bool
+	seq      uint64
+	last     ring
+	failed   ring
+	waiting  int // Bytes that are referred to by entries not decoded yet.
+	total    series
+	plans    map[string]*series
+	lag      lagSeries
 	// stats are the totals as of an interval; they are computed once for it.
 	stats     map[string]Total
 	statsTick int64
@@ -116,7 +121,18 @@ func (h *History) sampleLag() {
 // show the lines around its position; nil where it did not fail or is not known.
 // Neither may be changed afterwards.
 func (h *History) Add(rec execution.Record, out execution.Outcome, src *plan.Source) {
-	h.add(&noted{rec: rec, out: out, src: src})
+	n := h.newNoted(rec)
+	n.out, n.src = out, src
+	h.add(n)
+}
+
+func (h *History) newNoted(rec execution.Record) *noted {
+	n, ok := h.unused.Get().(*noted)
+	if !ok {
+		n = new(noted)
+	}
+	n.rec = rec
+	return n
 }
 
 // add takes n over.
@@ -167,6 +183,10 @@ func (h *History) note(now time.Time, n *noted) (over bool) {
 		n.rec.Value = nil
 	}
 	e, freed := h.last.next()
+	if old := e.noted; old != nil && old.out.Reason == "" && !h.decoding { // Failures are in two rings.
+		*old = noted{}
+		h.unused.Put(old)
+	}
 	*e = entry{seq: h.seq, at: now, noted: n}
 	h.waiting += e.bytes() - freed
 	if n.out.Reason != "" {
@@ -256,6 +276,7 @@ func (h *History) settle() {
 			return true
 		})
 	}
+	h.decoding = len(fresh) > 0
 	h.mu.Unlock()
 	if len(fresh) == 0 {
 		return
@@ -270,6 +291,7 @@ func (h *History) settle() {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.decoding = false
 	for _, r := range []*ring{&h.last, &h.failed} {
 		r.newest(func(e *entry) bool {
 			if s := settled[e.seq]; s != nil && e.view == nil {

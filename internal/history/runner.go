@@ -23,7 +23,7 @@ type runner struct {
 
 // Start implements processor.Runner.
 func (r *runner) Start(ctx context.Context, rec execution.Record, done func(execution.Outcome)) {
-	n := &noted{rec: rec}
+	n := r.history.newNoted(rec)
 	r.Runner.Start(ctx, rec, func(out execution.Outcome) {
 		n.out = out
 		if out.Position != "" {
