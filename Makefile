@@ -42,11 +42,11 @@ test-kafka: ## Run the end-to-end tests on a real Apache Kafka (needs Java and M
 	STARPLAN_E2E_BROKER=kafka $(GO) test -p 1 -race -count=1 -timeout=10m ./bench/check ./internal/e2e ./internal/kafkatest
 
 .PHONY: test-browser
-test-browser: ## Run the status page in a real browser (needs Chromium); screenshots in SCREENSHOTS.
-	STARPLAN_SCREENSHOTS=$(abspath $(SCREENSHOTS)) $(GO) test -race -count=1 -timeout=3m -tags=browser ./internal/statuspage/browser
+test-browser: ## Run the status page in a real browser (needs Chromium and npm); screenshots in SCREENSHOTS.
+	STARPLAN_SCREENSHOTS=$(abspath $(SCREENSHOTS)) $(GO) test -race -count=1 -timeout=6m -tags=browser ./internal/statuspage/browser
 
 .PHONY: test-prometheus
-test-prometheus: ## Have a real Prometheus watch a service that fails (needs Debian's prometheus).
+test-prometheus: ## Have a real Prometheus watch a service on a real Kafka while all goes wrong (needs Debian's prometheus, Java and Maven).
 	$(GO) test -count=1 -timeout=5m -tags=prometheus ./deploy/prometheus
 
 .PHONY: lint
@@ -74,7 +74,7 @@ bench: ## Run the benchmarks.
 
 .PHONY: bench-short
 bench-short: ## Run the benchmarks for a moment each, to see that they work.
-	$(GO) test -run '^$$' -bench . -benchtime 50x ./plan/... ./starlarkpb ./processor ./bench
+	$(GO) test -run '^$$' -bench . -benchtime 50x ./plan/... ./starlarkpb ./processor ./internal/metricset ./internal/tracing ./bench
 
 .PHONY: fuzz
 fuzz: ## Run every fuzz test for ten seconds.

@@ -10,6 +10,7 @@ package bench
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -56,6 +57,7 @@ func TestMain(m *testing.M) {
 }
 
 // serveBroker is a broker that prints its address and ends with its standard input.
+// Each line of that, "TENANT COUNT", asks for inputs on a tenant's topic.
 func serveBroker() error {
 	b, err := devbroker.Start(devbroker.Options{Tenant: tenant, Partitions: partitions})
 	if err != nil {
@@ -63,12 +65,27 @@ func serveBroker() error {
 	}
 	defer b.Close()
 	fmt.Println(b.Addr())
-	_, err = io.Copy(io.Discard, os.Stdin)
-	return err
+	for {
+		var name string
+		var count int
+		switch _, err := fmt.Scanln(&name, &count); {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return err
+		}
+		_, err := load.Run(context.Background(), load.Options{
+			Brokers: []string{b.Addr()}, Topic: devbroker.InputTopic(name), Plans: []string{"collect", "route"}, Graphs: 20, Count: count,
+		})
+		if err != nil {
+			return err
+		}
+	}
 }
 
-// startBroker starts a broker in a process of its own and gives its address.
-func startBroker(tb testing.TB) string {
+// startBroker starts a broker in a process of its own. It gives the broker's
+// address, and what inputs are asked of.
+func startBroker(tb testing.TB) (addr string, ask io.Writer) {
 	tb.Helper()
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), brokerVariable+"=1")
@@ -82,9 +99,9 @@ func startBroker(tb testing.TB) string {
 		must(tb, in.Close())
 		must(tb, cmd.Wait())
 	})
-	addr, err := bufio.NewReader(out).ReadString('\n')
+	line, err := bufio.NewReader(out).ReadString('\n')
 	must(tb, err)
-	return strings.TrimSpace(addr)
+	return strings.TrimSpace(line), in
 }
 
 // BenchmarkService answers inputs that are on the topic already, each with the
@@ -103,7 +120,7 @@ func BenchmarkService(b *testing.B) {
 }
 
 func benchmark(b *testing.B, delivery processor.Delivery) {
-	addr := startBroker(b)
+	addr, _ := startBroker(b)
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	perSecond, self, workers := measureService(ctx, b, addr, delivery, []string{"collect", "route"})

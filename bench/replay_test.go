@@ -111,7 +111,7 @@ func peak(pid string) int64 {
 // self-MiB and worker-MiB are the largest resident set of the replay's process and of
 // one of its workers: they must not grow with the number of inputs.
 func BenchmarkReplay(b *testing.B) {
-	addr := startBroker(b)
+	addr, _ := startBroker(b)
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	perSecond, self, workers := measureService(ctx, b, addr, processor.ExactlyOnce, []string{"route"})

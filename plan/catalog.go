@@ -242,6 +242,9 @@ func (c *Catalog) Plans() []Status {
 type table struct {
 	plans []*served // Sorted by label.
 	byKey map[execution.Key]*served
+	// unread: the plans could not be read when that was last tried, and these are those
+	// of before.
+	unread bool
 }
 
 func newTable(plans []*served) *table {

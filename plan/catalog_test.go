@@ -719,6 +719,27 @@ starplan_plan_reloads_total 2
 	if seconds := time.Since(c.table.Load().plans[0].checkedAt); seconds < 0 || seconds > time.Minute {
 		t.Errorf("last success %v ago", seconds)
 	}
+	readable := func(want string) {
+		t.Helper()
+		check(`
+# HELP starplan_plans_readable Whether the plans as a whole could be read when that was last tried; where not, those of before are served.
+# TYPE starplan_plans_readable gauge
+starplan_plans_readable `+want+"\n", "starplan_plans_readable")
+	}
+	readable("1")
+	if err := os.Mkdir(filepath.Join(dir, "a"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	write(t, okPlan, dir, "a", "plan.star") // Two files claim the name a.
+	if _, err := c.Reload(context.Background()); err == nil {
+		t.Error("Reload = nil, want an error")
+	}
+	readable("0")
+	if err := os.RemoveAll(filepath.Join(dir, "a")); err != nil {
+		t.Fatal(err)
+	}
+	reload(t, c)
+	readable("1")
 	c.Close()
 	c.Close()
 	if n, err := testutil.GatherAndCount(reg); n != 0 || err != nil {

@@ -12,7 +12,7 @@ type metrics struct {
 	reloads  prometheus.Counter
 	failures prometheus.Counter
 
-	successful, successTime, info, maxSteps, timeout *prometheus.Desc
+	readable, successful, successTime, info, maxSteps, timeout *prometheus.Desc
 
 	interpreter string
 }
@@ -29,6 +29,8 @@ func newMetrics(c *Catalog, reg prometheus.Registerer) (*metrics, error) {
 			Name: "starplan_plan_reload_failures_total",
 			Help: "Reloads in which a plan, or all of them, could not be read or loaded.",
 		}),
+		readable: prometheus.NewDesc("starplan_plans_readable",
+			"Whether the plans as a whole could be read when that was last tried; where not, those of before are served.", nil, nil),
 		successful: prometheus.NewDesc("starplan_plan_last_reload_successful",
 			"Whether the newest version of the plan is the one that is served.", []string{"plan"}, nil),
 		successTime: prometheus.NewDesc("starplan_plan_last_reload_success_timestamp_seconds",
@@ -67,7 +69,7 @@ func (m *metrics) close() {
 func (m *metrics) Describe(ch chan<- *prometheus.Desc) {
 	m.reloads.Describe(ch)
 	m.failures.Describe(ch)
-	for _, d := range []*prometheus.Desc{m.successful, m.successTime, m.info, m.maxSteps, m.timeout} {
+	for _, d := range []*prometheus.Desc{m.readable, m.successful, m.successTime, m.info, m.maxSteps, m.timeout} {
 		ch <- d
 	}
 }
@@ -82,7 +84,13 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	lim := m.catalog.opts.Limits
 	gauge(m.maxSteps, float64(lim.MaxSteps))
 	gauge(m.timeout, lim.Timeout.Seconds())
-	for _, s := range m.catalog.table.Load().plans {
+	table := m.catalog.table.Load()
+	readable := 1.0
+	if table.unread {
+		readable = 0
+	}
+	gauge(m.readable, readable)
+	for _, s := range table.plans {
 		ok, seconds := 1.0, 0.0
 		if s.err != nil {
 			ok = 0

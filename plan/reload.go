@@ -139,7 +139,9 @@ func (c *Catalog) markUnread(old *table, err error) {
 		}
 		next[i] = &marked
 	}
-	c.table.Store(newTable(next))
+	t := newTable(next)
+	t.unread = true
+	c.table.Store(t)
 }
 
 // loadOne gives the next state of one plan. old is nil for a plan that is new.

@@ -2,7 +2,6 @@ package processor
 
 import (
 	"fmt"
-	"regexp"
 	"strconv"
 	"time"
 
@@ -31,15 +30,11 @@ const (
 	// HeaderSteps is how many steps it took; missing where that is not the same each
 	// time, as for an execution that was stopped by the clock.
 	HeaderSteps = "starplan.steps"
-	// HeaderTraceparent is the input's, where it is as W3C Trace Context wants it
-	// (https://www.w3.org/TR/trace-context/#traceparent-header): whoever traces the
-	// input finds what came of it.
-	HeaderTraceparent = "traceparent"
 )
 
 // overhead is more than a record batch of one record takes beside key and value
-// (61 bytes for the batch, up to 40 for the record, up to 200 for its headers).
-const overhead = 320
+// (61 bytes for the batch, up to 40 for the record, up to 750 for its headers).
+const overhead = 860
 
 // letterOverhead is more than the headers of a dead letter take, the message of up
 // to 1,000 characters included.
@@ -65,13 +60,7 @@ func (c *committer) records(e *entry) []*kgo.Record {
 
 // headers are those of an execution.
 func headers(in *kgo.Record, o execution.Outcome) []kgo.RecordHeader {
-	var list []kgo.RecordHeader
-	for _, h := range in.Headers {
-		if h.Key == HeaderTraceparent && traceparent.Match(h.Value) {
-			list = append(list, h)
-			break
-		}
-	}
+	list := traceHeaders(in, o.ExecID)
 	if o.Digest == "" {
 		return list
 	}
@@ -81,8 +70,6 @@ func headers(in *kgo.Record, o execution.Outcome) []kgo.RecordHeader {
 	}
 	return list
 }
-
-var traceparent = regexp.MustCompile(`^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$`)
 
 // letterDue reports whether a dead letter goes with the answer.
 func (c *committer) letterDue(t *task) bool {
@@ -136,12 +123,14 @@ func deadLetter(topic string, r *kgo.Record, outcome execution.Outcome) *kgo.Rec
 // toRecord is a record as the plan side sees it.
 func toRecord(r *kgo.Record) execution.Record {
 	return execution.Record{
-		Topic:     r.Topic,
-		Partition: r.Partition,
-		Offset:    r.Offset,
-		Timestamp: r.Timestamp,
-		Key:       r.Key,
-		Value:     r.Value,
+		Topic:       r.Topic,
+		Partition:   r.Partition,
+		Offset:      r.Offset,
+		Timestamp:   r.Timestamp,
+		Key:         r.Key,
+		Value:       r.Value,
+		Traceparent: header(r, execution.HeaderTraceparent),
+		Tracestate:  header(r, execution.HeaderTracestate),
 	}
 }
 

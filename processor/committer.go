@@ -115,7 +115,7 @@ func (c *committer) finished(emitted []*entry) {
 	now := time.Now()
 	for _, e := range emitted {
 		// The delay that counts is that of the answer, whoever owns the partition now.
-		c.metrics.delay.Observe(max(0, now.Sub(e.Data.record.Timestamp).Seconds()))
+		c.metrics.emitted(now.Sub(e.Data.record.Timestamp))
 	}
 	c.core.done(emitted)
 }

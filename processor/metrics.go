@@ -17,6 +17,10 @@ var kafkaOps = []string{"connect", "fetch", "group", "produce", "commit", "dead_
 // metrics are what one Processor counts. What is a matter of state, such as lag,
 // is read off the books at each scrape by [collector].
 type metrics struct {
+	// counting: executions are counted, one by one. Without a registerer nobody could
+	// ask for the figures.
+	counting bool
+
 	received    *prometheus.CounterVec
 	skipped     *prometheus.CounterVec
 	executions  *prometheus.CounterVec
@@ -30,11 +34,25 @@ type metrics struct {
 	rebalances  prometheus.Counter
 	kafkaErrors *prometheus.CounterVec
 
-	// exemplar is when one was last made, in nanoseconds of Unix time.
-	exemplar atomic.Int64
+	// exemplarDue: it is time for another one.
+	exemplarDue   atomic.Bool
+	exemplarPause time.Duration
 
-	mu    sync.Mutex
-	plans map[string]bool // nil until SetPlans
+	mu sync.Mutex
+	// plans are the series of the plans that are known: to look them up by their
+	// label each time would cost more than to count.
+	plans map[string]*planSeries
+	// bounded: setPlans has said which plans there are.
+	bounded bool
+}
+
+// planSeries are those of one value of the label plan. What counts in them after the
+// plan is gone is lost with them, and makes no series anew.
+type planSeries struct {
+	executions, planErrors prometheus.Counter
+	failures               map[execution.Reason]prometheus.Counter
+	// These are nil until the plan runs: one that does not has no histograms.
+	duration, steps prometheus.Observer
 }
 
 const namespace = "starplan"
@@ -82,18 +100,20 @@ func stepBuckets(limit uint64) []float64 {
 // not nil. The limit of steps may be 0 for unknown.
 func newMetrics(reg prometheus.Registerer, c prometheus.Collector, stepLimit uint64) (*metrics, error) {
 	m := &metrics{
-		received:    counterVec("records_received_total", "Records delivered by the broker, redelivered ones included.", "topic"),
-		skipped:     counterVec("records_skipped_total", "Records left unanswered, by reason.", "reason"),
-		executions:  counterVec("executions_total", "Executions that ended, by plan; the plan is empty where no loaded plan ran.", "plan"),
-		failures:    counterVec("execution_failures_total", "Executions that FAILED, by plan and reason.", "plan", "reason"),
-		planErrors:  counterVec("plan_errors_total", "Executions that SUCCEEDED with an error message that the plan returned.", "plan"),
-		duration:    prometheus.NewHistogramVec(histogramOpts("execution_duration_seconds", "Time to decode, run and encode one execution.", durationBuckets), []string{"plan"}),
-		steps:       prometheus.NewHistogramVec(histogramOpts("execution_steps", "Starlark steps of one execution.", stepBuckets(stepLimit)), []string{"plan"}),
-		delay:       prometheus.NewHistogram(histogramOpts("end_to_end_delay_seconds", "Time from an input record's timestamp to the broker's acknowledgement of its execution.", delayBuckets)),
-		deadLetters: counterVec("dead_letters_total", "Records put on the dead-letter topic, by reason.", "reason"),
-		deleted:     counter("records_deleted_total", "Offsets of records that the broker deleted, by retention or by hand, before they were answered."),
-		rebalances:  counter("rebalances_total", "Changes of this member's assignment."),
-		kafkaErrors: counterVec("kafka_errors_total", "Errors in dealing with Kafka that were not passing ones of a rebalance, by operation.", "op"),
+		counting:      reg != nil,
+		exemplarPause: exemplarPause,
+		received:      counterVec("records_received_total", "Records delivered by the broker, redelivered ones included.", "topic"),
+		skipped:       counterVec("records_skipped_total", "Records left unanswered, by reason.", "reason"),
+		executions:    counterVec("executions_total", "Executions that ended, by plan; the plan is empty where no loaded plan ran.", "plan"),
+		failures:      counterVec("execution_failures_total", "Executions that FAILED, by plan and reason.", "plan", "reason"),
+		planErrors:    counterVec("plan_errors_total", "Executions that SUCCEEDED with an error message that the plan returned.", "plan"),
+		duration:      prometheus.NewHistogramVec(histogramOpts("execution_duration_seconds", "Time to decode, run and encode one execution.", durationBuckets), []string{"plan"}),
+		steps:         prometheus.NewHistogramVec(histogramOpts("execution_steps", "Starlark steps of one execution.", stepBuckets(stepLimit)), []string{"plan"}),
+		delay:         prometheus.NewHistogram(histogramOpts("end_to_end_delay_seconds", "Time from an input record's timestamp to the broker's acknowledgement of its execution.", delayBuckets)),
+		deadLetters:   counterVec("dead_letters_total", "Records put on the dead-letter topic, by reason.", "reason"),
+		deleted:       counter("records_deleted_total", "Offsets of records that the broker deleted, by retention or by hand, before they were answered."),
+		rebalances:    counter("rebalances_total", "Changes of this member's assignment."),
+		kafkaErrors:   counterVec("kafka_errors_total", "Errors in dealing with Kafka that were not passing ones of a rebalance, by operation.", "op"),
 	}
 	for _, op := range kafkaOps {
 		m.kafkaErrors.WithLabelValues(op)
@@ -102,6 +122,8 @@ func newMetrics(reg prometheus.Registerer, c prometheus.Collector, stepLimit uin
 		m.skipped.WithLabelValues(string(s))
 	}
 	m.deadLetters.WithLabelValues(string(execution.ReasonDecode))
+	m.exemplarDue.Store(true)
+	m.plans = make(map[string]*planSeries)
 	m.preset("")
 	if reg == nil {
 		return m, nil
@@ -116,26 +138,33 @@ func newMetrics(reg prometheus.Registerer, c prometheus.Collector, stepLimit uin
 	return m, errors.Join(errs...)
 }
 
-// preset makes a plan's series, so that the first failure is seen as an increase.
-func (m *metrics) preset(plan string) {
-	m.executions.WithLabelValues(plan)
-	m.planErrors.WithLabelValues(plan)
-	for _, r := range execution.Reasons() {
-		m.failures.WithLabelValues(plan, string(r))
+// preset makes a plan's series, so that the first failure is seen as an increase. It
+// is called with the mutex held, or before anybody else knows of m.
+func (m *metrics) preset(plan string) *planSeries {
+	s := &planSeries{
+		executions: m.executions.WithLabelValues(plan), planErrors: m.planErrors.WithLabelValues(plan),
+		failures: make(map[execution.Reason]prometheus.Counter),
 	}
+	for _, r := range execution.Reasons() {
+		s.failures[r] = m.failures.WithLabelValues(plan, string(r))
+	}
+	m.plans[plan] = s
+	return s
 }
 
 // setPlans bounds the label plan to names and deletes the series of others.
 func (m *metrics) setPlans(names []string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	plans := make(map[string]bool, len(names))
+	known := map[string]bool{"": true}
 	for _, name := range names {
-		plans[name] = true
-		m.preset(name)
+		known[name] = true
+		if m.plans[name] == nil {
+			m.preset(name)
+		}
 	}
 	for name := range m.plans {
-		if plans[name] {
+		if known[name] {
 			continue
 		}
 		gone := prometheus.Labels{"plan": name}
@@ -144,35 +173,49 @@ func (m *metrics) setPlans(names []string) {
 		m.failures.DeletePartialMatch(gone)
 		m.duration.DeletePartialMatch(gone)
 		m.steps.DeletePartialMatch(gone)
+		delete(m.plans, name)
 	}
-	m.plans = plans
+	m.bounded = true
 }
 
-// label gives the label of an execution's plan. Until the plans are known it is
+// seriesOf gives the series of an execution's plan. Until the plans are known it is
 // what the execution says, from then on only a plan that is loaded.
-func (m *metrics) label(plan string) string {
+func (m *metrics) seriesOf(plan string) *planSeries {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.plans == nil || m.plans[plan] {
-		return plan
+	s := m.plans[plan]
+	if s == nil && m.bounded {
+		plan, s = "", m.plans[""]
 	}
-	return ""
+	if s == nil {
+		s = m.preset(plan)
+	}
+	if s.duration == nil {
+		s.duration, s.steps = m.duration.WithLabelValues(plan), m.steps.WithLabelValues(plan)
+	}
+	return s
 }
 
 // ended counts one execution.
 func (m *metrics) ended(o execution.Outcome) {
-	plan := m.label(o.Plan)
-	m.executions.WithLabelValues(plan).Inc()
-	m.observeDuration(m.duration.WithLabelValues(plan), o)
-	m.steps.WithLabelValues(plan).Observe(float64(o.Steps))
-	if o.PlanError {
-		m.planErrors.WithLabelValues(plan).Inc()
+	if !m.counting {
+		return
 	}
-	m.failed(o)
+	s := m.seriesOf(o.Plan)
+	s.executions.Inc()
+	m.observeDuration(s.duration, o)
+	s.steps.Observe(float64(o.Steps))
+	if o.PlanError {
+		s.planErrors.Inc()
+	}
+	if c := s.failures[o.Reason]; c != nil {
+		c.Inc()
+	}
 }
 
 // slow executions, and one every exemplarPause of the others, leave their exec_id as
-// an exemplar. To make one of each would cost more than all other metrics together.
+// an exemplar. To make one of each would cost more than all other metrics together,
+// and so would asking for the time at each.
 const (
 	slow          = 100 * time.Millisecond
 	exemplarPause = 100 * time.Millisecond
@@ -180,20 +223,27 @@ const (
 
 func (m *metrics) observeDuration(h prometheus.Observer, o execution.Outcome) {
 	seconds := o.Duration.Seconds()
-	last, now := m.exemplar.Load(), time.Now().UnixNano()
-	fresh := now-last > int64(exemplarPause) && m.exemplar.CompareAndSwap(last, now)
-	if eh, ok := h.(prometheus.ExemplarObserver); ok && o.ExecID != "" && (fresh || o.Duration >= slow) {
+	due := m.exemplarDue.Load() && m.exemplarDue.CompareAndSwap(true, false)
+	if due {
+		time.AfterFunc(m.exemplarPause, func() { m.exemplarDue.Store(true) })
+	}
+	if eh, ok := h.(prometheus.ExemplarObserver); ok && o.ExecID != "" && (due || o.Duration >= slow) {
 		eh.ObserveWithExemplar(seconds, prometheus.Labels{"exec_id": o.ExecID})
 		return
 	}
 	h.Observe(seconds)
 }
 
-// failed counts an execution's failure, if it is one.
-func (m *metrics) failed(o execution.Outcome) {
-	if o.Reason != "" {
-		m.failures.WithLabelValues(m.label(o.Plan), string(o.Reason)).Inc()
+// emitted counts the delay of an execution that is on its topic for good.
+func (m *metrics) emitted(delay time.Duration) {
+	if m.counting {
+		m.delay.Observe(max(0, delay.Seconds()))
 	}
+}
+
+// failed counts the failure of an execution that was counted as a success.
+func (m *metrics) failed(o execution.Outcome) {
+	m.seriesOf(o.Plan).failures[o.Reason].Inc()
 }
 
 // collector reads the state of the books at each scrape. Series of a partition

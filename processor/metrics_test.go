@@ -83,8 +83,8 @@ func TestPlanGone(t *testing.T) {
 // others.
 func TestExemplars(t *testing.T) {
 	m, reg := testMetrics(t)
+	m.exemplarPause = time.Hour
 	m.ended(execution.Outcome{Plan: "a", ExecID: "first", Duration: 3 * time.Millisecond})
-	m.exemplar.Store(time.Now().Add(time.Hour).UnixNano()) // Not yet time for another.
 	for i := range 10 {
 		m.ended(execution.Outcome{Plan: "a", ExecID: fmt.Sprint("quick", i), Duration: 20 * time.Millisecond})
 	}

@@ -122,7 +122,8 @@ type Options struct {
 	StopTimeout time.Duration
 	// Logger may be nil.
 	Logger *slog.Logger
-	// Registerer takes the metrics; nil means that nobody does.
+	// Registerer takes the metrics; nil means that nobody does, and executions are not
+	// counted then.
 	Registerer prometheus.Registerer
 
 	// lookPause is the longest time between two looks at topics and ends of

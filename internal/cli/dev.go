@@ -18,6 +18,7 @@ import (
 	"starplan/internal/devbroker"
 	"starplan/internal/follow"
 	"starplan/internal/service"
+	"starplan/internal/tracing"
 	"starplan/plan"
 	"starplan/processor"
 	"starplan/scripts"
@@ -130,10 +131,14 @@ func (c *devCmd) config(dir string) (config.Config, error) {
 	if _, err := os.Stat(dir); err != nil {
 		return config.Config{}, err
 	}
+	traces, err := tracing.FromEnv(os.Getenv)
+	if err != nil {
+		return config.Config{}, err
+	}
 	return config.Config{
 		TenantID: devTenant, PlanPath: dir, Watch: !c.Once, Execution: e,
 		GroupID: "executors-" + devTenant, SessionTimeout: processor.DefaultSessionTimeout,
-		HTTPAddr: addr, ShowPayloads: true,
+		HTTPAddr: addr, ShowPayloads: true, Tracing: traces,
 	}, nil
 }
 
@@ -223,7 +228,7 @@ func (d *devSession) answerAll(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return awaitExecutions(ctx, reader, ids, func(e follow.Execution) error { return printExecution(d.p, e, false) })
+	return awaitExecutions(ctx, reader, ids, newPrinter(d.p, "json", "never").execution)
 }
 
 // watch shows executions until ctx ends, and sends the samples of plans that
@@ -271,12 +276,13 @@ func (d *devSession) show(ctx context.Context) error {
 		return err
 	}
 	defer reader.Close()
+	show := newPrinter(d.p, "text", "auto")
 	for {
 		e, err := reader.Next(ctx)
 		if err != nil {
 			return err
 		}
-		if err := printExecution(d.p, e, true); err != nil {
+		if err := show.execution(e); err != nil {
 			return err
 		}
 	}
@@ -288,10 +294,10 @@ func (d *devSession) reloaded(ctx context.Context, report plan.Report) {
 	for _, change := range report {
 		switch {
 		case change.Error != "":
-			fmt.Fprintf(d.p.Stderr, "%s: %s: %s\n", change.Plan, change.Result, change.Error)
+			fmt.Fprintf(d.p.Stderr, "%s: %s: %s\n", printable(change.Plan), change.Result, printable(change.Error))
 		case change.Result == plan.ResultLoaded:
 			changed[change.Plan] = true
-			fmt.Fprintf(d.p.Stderr, "%s: loaded again\n", change.Plan)
+			fmt.Fprintf(d.p.Stderr, "%s: loaded again\n", printable(change.Plan))
 		}
 	}
 	samples, err := scripts.Read(os.DirFS(d.dir))

@@ -181,7 +181,7 @@ func (r *execRun) print(ctx context.Context, j job, out execution.Outcome) error
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(r.p.Stdout, "%s\n", line)
+	_, err = fmt.Fprintf(r.p.Stdout, "%s\n", harmless(line))
 	return err
 }
 

@@ -16,7 +16,7 @@ type runCmd struct {
 func (runCmd) Help() string {
 	return `Every setting is a flag or an environment variable; flags win. SIGHUP, or POST /-/reload,
 reads the plans again without losing a record. SIGTERM finishes what is in flight, commits and
-leaves the group.
+leaves the group. The variables OTEL_* of OpenTelemetry, which are no flags, say where traces go.
 
 Examples:
 

@@ -65,7 +65,7 @@ func (c *sendCmd) Run(ctx context.Context, p Process) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
-	return awaitExecutions(ctx, reader, ids, func(e follow.Execution) error { return printExecution(p, e, false) })
+	return awaitExecutions(ctx, reader, ids, newPrinter(p, "json", "never").execution)
 }
 
 func (c *sendCmd) records(p Process) ([]*kgo.Record, error) {

@@ -1,18 +1,17 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
-	"fmt"
-	"io"
-	"strconv"
+	"slices"
 	"strings"
-	"unicode/utf8"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"starplan/internal/config"
 	"starplan/internal/follow"
-	"starplan/internal/pbjson"
 	"starplan/processor"
 	"starplan/proto/planpb"
 )
@@ -32,21 +31,35 @@ func (t *topics) output() string { return processor.OutputTopic(t.Tenant) }
 
 type tailCmd struct {
 	Topics topics `embed:""`
-	From   string `default:"latest" placeholder:"WHERE" help:"Where to begin: oldest, latest or an RFC 3339 time (${default})."`
-	Plan   string `placeholder:"NAME" help:"Show this plan's executions only."`
-	Status string `enum:",succeeded,failed" default:"" placeholder:"STATUS" help:"Show succeeded or failed executions only."`
+	From   string `xor:"begin" placeholder:"WHERE" help:"Where to begin: oldest, latest or an RFC 3339 time (latest)."`
+	Since  string `xor:"begin" placeholder:"DURATION" help:"Begin that long ago, such as 10m."`
 	Limit  int    `short:"n" placeholder:"N" help:"End after N executions."`
-	Format string `enum:"auto,json,text" default:"auto" placeholder:"FORM" help:"json: one PlanExecution a line; text: a line for people; auto: text on a terminal (${default})."`
+
+	Plan    []string `placeholder:"NAME,…" help:"Show executions of these plans only."`
+	Graph   string   `placeholder:"ID" help:"Show executions of this graph only."`
+	Status  string   `enum:",succeeded,failed" default:"" placeholder:"STATUS" help:"Show succeeded or failed executions only."`
+	Next    string   `placeholder:"TASK" help:"Show executions only that name this task as one of the next."`
+	Message string   `placeholder:"TEXT" help:"Show executions only whose error message holds this text, in whatever case."`
+
+	Format string `enum:"auto,json,text" default:"auto" placeholder:"FORM" help:"json: one PlanExecution a line; text: a line for people; auto: text on a terminal, else json (${default})."`
+	Color  string `enum:"auto,always,never" default:"auto" placeholder:"WHEN" help:"Colour text always, never, or on a terminal unless NO_COLOR is set or TERM is dumb (auto)."`
 }
 
 // Help is shown below the flags.
 func (tailCmd) Help() string {
 	return `Only committed executions are shown. It joins no group and so disturbs nobody.
 
+In text a line holds: when the execution was written (UTC), how it ended, the first digits of its exec_id, the
+plan, the steps that it took, and the next tasks or what was wrong. "error" is an execution that
+SUCCEEDED and whose plan gave an error message.
+
 Examples:
 
   starplan tail --tenant-id acme
-  starplan tail --tenant-id acme --from oldest --status failed --format json | jq .result.error_message`
+  starplan tail --tenant-id acme --since 10m --status failed
+  starplan tail --tenant-id acme --from oldest --plan route,collect --next store -n 20
+  starplan tail --tenant-id acme --from oldest --message "no such order" --format json | jq .header.exec_id
+  starplan tail --tenant-id acme --format text --color always | less -R`
 }
 
 // Run prints executions until it is interrupted or has printed enough.
@@ -55,12 +68,20 @@ func (c *tailCmd) Run(ctx context.Context, p Process) error {
 	if err != nil {
 		return err
 	}
-	reader, err := follow.Open(ctx, follow.Options{Client: client, Topic: c.Topics.output(), From: c.From})
+	from := cmp.Or(c.From, "latest")
+	if c.Since != "" {
+		ago, err := config.ParseDuration(c.Since)
+		if err != nil {
+			return usagef("--since: %w", err)
+		}
+		from = time.Now().Add(-ago).Format(time.RFC3339Nano)
+	}
+	reader, err := follow.Open(ctx, follow.Options{Client: client, Topic: c.Topics.output(), From: from})
 	if err != nil {
 		return err
 	}
 	defer reader.Close()
-	text := c.Format == "text" || c.Format == "auto" && isTerminal(p.Stdout)
+	show := newPrinter(p, c.Format, c.Color)
 	for n := 0; c.Limit == 0 || n < c.Limit; {
 		e, err := reader.Next(ctx)
 		if errors.Is(err, context.Canceled) {
@@ -69,62 +90,25 @@ func (c *tailCmd) Run(ctx context.Context, p Process) error {
 		if err != nil {
 			return err
 		}
-		if !c.wanted(e) {
+		if e.Message != nil && !c.wanted(e.Message) {
 			continue
 		}
-		n++
-		if err := printExecution(p, e, text); err != nil {
+		if e.Message != nil {
+			n++
+		}
+		if err := show.execution(e); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (c *tailCmd) wanted(e follow.Execution) bool {
-	header := e.Message.GetHeader()
-	return (c.Plan == "" || header.GetName() == c.Plan) &&
-		(c.Status == "" || strings.HasSuffix(header.GetStatus().String(), strings.ToUpper(c.Status)))
-}
-
-// printExecution prints e on standard output; what is no PlanExecution is named
-// on standard error.
-func printExecution(p Process, e follow.Execution, text bool) error {
-	if e.Message == nil {
-		fmt.Fprintf(p.Stderr, "starplan: %s/%d/%d is no PlanExecution\n", e.Record.Topic, e.Record.Partition, e.Record.Offset)
-		return nil
-	}
-	if text {
-		return printLine(p.Stdout, e.Message)
-	}
-	line, err := pbjson.Marshal(e.Message)
-	if err != nil {
-		return err
-	}
-	_, err = fmt.Fprintf(p.Stdout, "%s\n", line)
-	return err
-}
-
-// printLine prints an execution for people. Text that came from outside is
-// quoted where it holds control characters, which could command a terminal.
-func printLine(w io.Writer, e *planpb.PlanExecution) error {
-	status, what := "ok    ", "next: "+strings.Join(e.GetResult().GetNextTaskNames(), ", ")
-	if len(e.GetResult().GetNextTaskNames()) == 0 {
-		what = "next: nothing"
-	}
-	if msg := e.GetResult().GetErrorMessage(); msg != "" {
-		what = "error: " + msg
-	}
-	if e.GetHeader().GetStatus() == planpb.ExecutionStatus_EXECUTION_STATUS_FAILED {
-		status = "FAILED"
-	}
-	_, err := fmt.Fprintf(w, "%s  %-24s  %s\n", status, printable(e.GetHeader().GetName()), printable(what))
-	return err
-}
-
-// printable gives s as it is where that is harmless on a terminal, else quoted.
-func printable(s string) string {
-	if !utf8.ValidString(s) || strings.ContainsFunc(s, func(r rune) bool { return !strconv.IsPrint(r) }) {
-		return strconv.Quote(s)
-	}
-	return s
+// wanted reports whether e passes all filters.
+func (c *tailCmd) wanted(e *planpb.PlanExecution) bool {
+	header, result := e.GetHeader(), e.GetResult()
+	return (len(c.Plan) == 0 || slices.Contains(c.Plan, header.GetName())) &&
+		(c.Graph == "" || header.GetGraphId() == c.Graph) &&
+		(c.Status == "" || strings.HasSuffix(header.GetStatus().String(), strings.ToUpper(c.Status))) &&
+		(c.Next == "" || slices.Contains(result.GetNextTaskNames(), c.Next)) &&
+		(c.Message == "" || strings.Contains(strings.ToLower(result.GetErrorMessage()), strings.ToLower(c.Message)))
 }

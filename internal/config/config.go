@@ -24,6 +24,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"starplan/internal/httpserver"
+	"starplan/internal/tracing"
 	"starplan/plan"
 	"starplan/processor"
 )
@@ -129,6 +130,8 @@ type Config struct {
 	DebugAddr string
 	// ShowPayloads keeps inputs and outputs and shows them on the status page.
 	ShowPayloads bool
+	// Tracing is what the variables OTEL_* say.
+	Tracing tracing.Settings
 }
 
 // Serving is the canonical text of what a process with this configuration
@@ -187,6 +190,10 @@ func (f *Flags) Resolve() (Config, error) {
 		p.add("DELIVERY", f.Kafka.Delivery, "exactly-once or at-least-once")
 	}
 	c.DeadLetterTopic = p.deadLetters(f.Kafka.DeadLetters, c.TenantID)
+	// These are the variables of a standard, and no settings of ours: they have no flags.
+	if c.Tracing, err = tracing.FromEnv(os.Getenv); err != nil {
+		p = append(p, err)
+	}
 	return c, errors.Join(p...)
 }
 

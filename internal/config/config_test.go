@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"starplan/internal/config"
+	"starplan/internal/tracing"
 	"starplan/plan"
 	"starplan/processor"
 )
@@ -24,7 +25,7 @@ func parse(t *testing.T, env map[string]string, args ...string) *config.Flags {
 		"EXECUTOR_TIMEOUT", "PLAN_MAX_STEPS", "PLAN_MAX_MEMORY", "PLAN_WORKERS", "PLAN_WATCH", "REQUIRE_SANDBOX", "DELIVERY",
 		"KAFKA_BOOTSTRAP_SERVERS", "KAFKA_GROUP_ID", "KAFKA_START", "KAFKA_SESSION_TIMEOUT", "KAFKA_INSTANCE_ID", "KAFKA_COMPRESSION", "DEAD_LETTER_TOPIC", "HTTP_ADDR",
 		"HTTP_HOSTS", "SHOW_PAYLOADS",
-		"LOG_LEVEL", "LOG_FORMAT",
+		"LOG_LEVEL", "LOG_FORMAT", "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_PROTOCOL", "OTEL_TRACES_EXPORTER",
 	} {
 		t.Setenv(name, "") // Restores it at the end of the test.
 		if err := os.Unsetenv(name); err != nil {
@@ -73,6 +74,10 @@ func TestResolve(t *testing.T) {
 		want func(c *config.Config)
 	}{
 		{name: "defaults", env: map[string]string{"TENANT_ID": "acme", "PLAN_PATH": dir}, want: func(*config.Config) {}},
+		{
+			name: "traces", env: map[string]string{"TENANT_ID": "acme", "PLAN_PATH": dir, "OTEL_EXPORTER_OTLP_ENDPOINT": "http://otel:4317", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"},
+			want: func(c *config.Config) { c.Tracing = tracing.Settings{Enabled: true, Protocol: tracing.ProtocolGRPC} },
+		},
 		{
 			name: "one plan of one graph has a group of its own",
 			env:  map[string]string{"TENANT_ID": "acme", "PLAN_PATH": file, "PLAN_NAME": "route", "AGENT_GRAPH_ID": "g1"},
@@ -143,6 +148,7 @@ func TestMistakes(t *testing.T) {
 		{"path not there", map[string]string{"PLAN_PATH": dir + "/none"}, "PLAN_PATH: stat " + dir + "/none: no such file or directory"},
 		{"file without name", map[string]string{"PLAN_PATH": file}, "PLAN_NAME: missing; PLAN_PATH " + file + " is a file, so set PLAN_NAME, or --plan-name, to its plan's name"},
 		{"file with names", map[string]string{"PLAN_PATH": file, "PLAN_NAME": "a,b"}, "PLAN_NAME: want one name for the file " + file + ", got 2: a, b"},
+		{"protocol of traces", map[string]string{"OTEL_EXPORTER_OTLP_PROTOCOL": "thrift"}, `OTEL_EXPORTER_OTLP_PROTOCOL: want grpc, http/protobuf or http/json, got "thrift"`},
 		{"timeout", map[string]string{"PLAN_TIMEOUT": "soon"}, `PLAN_TIMEOUT: want seconds, or a duration such as 90s or 5m, above 0, got "soon"`},
 		{"timeout below 0", map[string]string{"PLAN_TIMEOUT": "-1"}, `PLAN_TIMEOUT: want seconds, or a duration such as 90s or 5m, above 0, got "-1"`},
 		{"timeout not a number", map[string]string{"PLAN_TIMEOUT": "NaN"}, `PLAN_TIMEOUT: want seconds, or a duration such as 90s or 5m, above 0, got "NaN"`},

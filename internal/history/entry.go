@@ -101,16 +101,22 @@ func (p *Payloads) size() int {
 	return n
 }
 
+// noted is a record with its answer, as they came.
+type noted struct {
+	rec execution.Record
+	out execution.Outcome
+	src *plan.Source
+	// inputSize is that of rec's value, which may have been let go.
+	inputSize int
+}
+
 // entry is an execution as it was noted, and as it is shown once it is decoded.
+// Entries are small: there is one for each record.
 type entry struct {
-	seq  uint64
-	at   time.Time
-	exec string
-	// rec, out and src hold no texts any more once view is set.
-	rec                   execution.Record
-	out                   execution.Outcome
-	src                   *plan.Source
-	inputSize, outputSize int
+	seq uint64
+	at  time.Time
+	// noted is nil once view is set.
+	noted *noted
 
 	view     *Execution
 	payloads *Payloads
@@ -121,7 +127,15 @@ func (e *entry) bytes() int {
 	if e.view != nil {
 		return 0
 	}
-	return len(e.rec.Value) + len(e.out.Value)
+	return len(e.noted.rec.Value) + len(e.noted.out.Value)
+}
+
+// execID is that of the execution.
+func (e *entry) execID() string {
+	if e.view != nil {
+		return e.view.ExecID
+	}
+	return e.noted.out.ExecID
 }
 
 // forget makes an entry that no reader finds, and gives the bytes that it let go.
@@ -134,14 +148,14 @@ func (e *entry) forget() int {
 // decode makes the view. All that it keeps is copied: a record's bytes belong to
 // a batch that would otherwise stay in memory as a whole.
 func (e *entry) decode(payloads bool) {
-	rec, out := &e.rec, &e.out
+	rec, out, src := &e.noted.rec, &e.noted.out, e.noted.src
 	x := &Execution{
 		Seq: e.seq, Ended: e.at, Topic: rec.Topic, Partition: rec.Partition, Offset: rec.Offset, Timestamp: rec.Timestamp,
 		Key: cut(string(rec.Key[:min(len(rec.Key), 4*maxName)]), maxName), ExecID: out.ExecID,
 		Plan: strings.ToValidUTF8(out.Plan, "\uFFFD"), Digest: out.Digest, Status: Succeeded, Reason: out.Reason,
 		Message: out.Message, PlanError: out.PlanError, Duration: out.Duration, Steps: out.Steps,
 		Position: cut(out.Position, maxName), Backtrace: cut(out.Backtrace, maxBacktrace),
-		InputSize: e.inputSize, OutputSize: e.outputSize,
+		InputSize: e.noted.inputSize, OutputSize: len(out.Value),
 	}
 	if out.Reason != "" {
 		x.Status = Failed
@@ -152,8 +166,8 @@ func (e *entry) decode(payloads bool) {
 	for _, w := range out.Warnings {
 		x.Warnings = append(x.Warnings, string(w))
 	}
-	if e.src != nil && x.Position != "" {
-		x.Source = excerptAt(e.src.Files, x.Position)
+	if src != nil && x.Position != "" {
+		x.Source = excerptAt(src.Files, x.Position)
 	}
 	// What is no PlanExecution, which no runner gives, has no parents to show.
 	var pb planpb.PlanExecution
@@ -163,9 +177,7 @@ func (e *entry) decode(payloads bool) {
 	if payloads {
 		e.payloads = &Payloads{Input: keep(rec.Value), Output: keep(out.Value), Prints: out.Prints}
 	}
-	e.view = x
-	e.rec, e.src = execution.Record{}, nil
-	e.out = execution.Outcome{Duration: out.Duration, Steps: out.Steps}
+	e.view, e.noted = x, nil
 }
 
 func keep(b []byte) []byte {
@@ -204,15 +216,15 @@ type ring struct {
 	n       uint64 // Put so far.
 }
 
-// put replaces the oldest entry and gives the bytes that this one referred to.
-func (r *ring) put(e *entry) (freed int) {
-	slot := &r.entries[r.n%Executions]
+// next gives the place of the oldest entry for one that is newer, and the bytes that
+// the old one referred to.
+func (r *ring) next() (slot *entry, freed int) {
+	slot = &r.entries[r.n%Executions]
 	if r.n >= Executions {
 		freed = slot.bytes()
 	}
-	*slot = *e
 	r.n++
-	return freed
+	return slot, freed
 }
 
 // newest calls fn from the newest to the oldest until it returns false.

@@ -62,16 +62,21 @@ type History struct {
 	now  func() time.Time
 	// settling serializes the decoding.
 	settling sync.Mutex
-	version  atomic.Uint64
+	// unused holds what was noted and is not remembered any more, for what comes next:
+	// most is pushed out before anybody looks.
+	unused  sync.Pool
+	version atomic.Uint64
 
-	mu      sync.Mutex
-	seq     uint64
-	last    ring
-	failed  ring
-	waiting int // Bytes that are referred to by entries not decoded yet.
-	total   series
-	plans   map[string]*series
-	lag     lagSeries
+	mu sync.Mutex
+	// decoding: settle is at what was noted, without the mutex.
+	decoding bool
+	seq      uint64
+	last     ring
+	failed   ring
+	waiting  int // Bytes that are referred to by entries not decoded yet.
+	total    series
+	plans    map[string]*series
+	lag      lagSeries
 	// stats are the totals as of an interval; they are computed once for it.
 	stats     map[string]Total
 	statsTick int64
@@ -116,15 +121,31 @@ func (h *History) sampleLag() {
 // show the lines around its position; nil where it did not fail or is not known.
 // Neither may be changed afterwards.
 func (h *History) Add(rec execution.Record, out execution.Outcome, src *plan.Source) {
+	n := h.newNoted(rec)
+	n.out, n.src = out, src
+	h.add(n)
+}
+
+func (h *History) newNoted(rec execution.Record) *noted {
+	n, ok := h.unused.Get().(*noted)
+	if !ok {
+		n = new(noted)
+	}
+	n.rec = rec
+	return n
+}
+
+// add takes n over.
+func (h *History) add(n *noted) {
 	now := h.now()
 	h.mu.Lock()
 	at := tick(now)
-	failed := out.Reason != ""
-	h.total.add(at, out.Duration, failed)
-	if s := h.seriesOf(out.Plan); s != nil {
-		s.add(at, out.Duration, failed)
+	failed := n.out.Reason != ""
+	h.total.add(at, n.out.Duration, failed)
+	if s := h.seriesOf(n.out.Plan); s != nil {
+		s.add(at, n.out.Duration, failed)
 	}
-	over := h.note(now, rec, out, src)
+	over := h.note(now, n)
 	h.mu.Unlock()
 	if over {
 		h.settle()
@@ -142,24 +163,36 @@ func (h *History) Correct(rec execution.Record, out execution.Outcome) {
 	if s := h.seriesOf(out.Plan); s != nil {
 		s.fail(at)
 	}
-	if e := h.last.find(func(e *entry) bool { return e.exec == out.ExecID }); e != nil {
-		out.Duration, out.Steps = e.out.Duration, e.out.Steps
+	if e := h.last.find(func(e *entry) bool { return e.execID() == out.ExecID }); e != nil {
+		if e.view != nil {
+			out.Duration, out.Steps = e.view.Duration, e.view.Steps
+		} else {
+			out.Duration, out.Steps = e.noted.out.Duration, e.noted.out.Steps
+		}
 		h.waiting -= e.forget()
 	}
-	h.note(now, rec, out, nil)
+	h.note(now, &noted{rec: rec, out: out})
 }
 
 // note puts an entry into the rings. It reports that the entries refer to more
 // bytes than they should. It is called with the mutex held.
-func (h *History) note(now time.Time, rec execution.Record, out execution.Outcome, src *plan.Source) (over bool) {
+func (h *History) note(now time.Time, n *noted) (over bool) {
 	h.seq++
-	e := entry{seq: h.seq, at: now, exec: out.ExecID, rec: rec, out: out, src: src, inputSize: len(rec.Value), outputSize: len(out.Value)}
+	n.inputSize = len(n.rec.Value)
 	if !h.opts.Payloads {
-		e.rec.Value = nil
+		n.rec.Value = nil
 	}
-	h.waiting += e.bytes() - h.last.put(&e)
-	if out.Reason != "" {
-		h.waiting += e.bytes() - h.failed.put(&e)
+	e, freed := h.last.next()
+	if old := e.noted; old != nil && old.out.Reason == "" && !h.decoding { // Failures are in two rings.
+		*old = noted{}
+		h.unused.Put(old)
+	}
+	*e = entry{seq: h.seq, at: now, noted: n}
+	h.waiting += e.bytes() - freed
+	if n.out.Reason != "" {
+		f, freed := h.failed.next()
+		*f = *e
+		h.waiting += e.bytes() - freed
 	}
 	h.version.Store(h.seq)
 	return h.waiting > maxPayloads
@@ -221,7 +254,7 @@ func (h *History) Find(execID string) (*Execution, *Payloads) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, r := range []*ring{&h.last, &h.failed} {
-		if e := r.find(func(e *entry) bool { return e.exec == execID }); e != nil && e.view != nil {
+		if e := r.find(func(e *entry) bool { return e.execID() == execID }); e != nil && e.view != nil {
 			return e.view, e.payloads
 		}
 	}
@@ -243,6 +276,7 @@ func (h *History) settle() {
 			return true
 		})
 	}
+	h.decoding = len(fresh) > 0
 	h.mu.Unlock()
 	if len(fresh) == 0 {
 		return
@@ -257,6 +291,7 @@ func (h *History) settle() {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.decoding = false
 	for _, r := range []*ring{&h.last, &h.failed} {
 		r.newest(func(e *entry) bool {
 			if s := settled[e.seq]; s != nil && e.view == nil {

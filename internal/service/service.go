@@ -2,7 +2,7 @@
 // plans, the processor and the HTTP side. It owns their order of start and stop.
 //
 //	start   HTTP (alive, not ready) -> workers -> plans -> processor
-//	stop    processor (finish, commit, leave) -> workers -> HTTP
+//	stop    processor (finish, commit, leave) -> workers -> traces -> HTTP
 //
 // HTTP is first and last, so that an orchestrator sees a process that starts or
 // drains as alive and not ready.
@@ -25,15 +25,19 @@ import (
 	"starplan/internal/httpserver"
 	"starplan/internal/planwatch"
 	"starplan/internal/statuspage"
+	"starplan/internal/tracing"
 	"starplan/plan"
 	"starplan/plan/execution"
 	"starplan/plan/worker"
 	"starplan/processor"
 )
 
-// closeTimeout bounds the end of workers and HTTP; the processor's own end is
-// bounded by processor.Options.
-const closeTimeout = 3 * time.Second
+// closeTimeout bounds the end of workers and HTTP, flushTimeout that of traces which
+// were not sent yet; the processor's own end is bounded by processor.Options.
+const (
+	closeTimeout = 3 * time.Second
+	flushTimeout = 2 * time.Second
+)
 
 // ConfigError is an error of the configuration that shows only when plans,
 // group or sandbox are looked at.
@@ -71,6 +75,8 @@ type Service struct {
 	// history is what the status page shows of the past.
 	history *history.History
 	page    *statuspage.Page
+	// tracer is nil unless the configuration asks for it.
+	tracer *tracing.Tracer
 	// lastReload is nil until the plans were read again.
 	lastReload atomic.Pointer[statuspage.Reload]
 	// These appear one after the other while HTTP answers already.
@@ -113,6 +119,9 @@ func Run(ctx context.Context, opts Options) error {
 	if pool := s.pool.Load(); pool != nil {
 		err = errors.Join(err, pool.Close(stop))
 	}
+	flush, cancelFlush := context.WithTimeout(context.WithoutCancel(ctx), flushTimeout)
+	defer cancelFlush()
+	err = errors.Join(err, s.tracer.Close(flush))
 	s.page.Close() // Its streams do not end by themselves.
 	return errors.Join(err, s.closeHTTP(stop))
 }
@@ -135,10 +144,15 @@ func (s *Service) run(ctx context.Context) error {
 		return &ConfigError{err}
 	}
 	s.plans.Store(plans)
+	s.tracer, err = tracing.New(ctx, tracing.Options{Settings: c.Tracing, Group: c.GroupID, Version: programVersion(), Logger: s.log})
+	if err != nil {
+		return &ConfigError{err}
+	}
 	proc, err := processor.New(processor.Options{
 		Brokers: c.Brokers, ClientOptions: c.Client, Tenant: c.TenantID, Group: c.GroupID, Serving: c.Serving(),
 		Start: c.Start, SessionTimeout: c.SessionTimeout, InstanceID: c.InstanceID, Compression: c.Compression, Delivery: c.Delivery,
-		DeadLetterTopic: c.DeadLetterTopic, StepLimit: c.Limits.MaxSteps, Runner: &observed{plans, s.history, plans.Source}, Logger: s.log, Registerer: s.reg,
+		DeadLetterTopic: c.DeadLetterTopic, StepLimit: c.Limits.MaxSteps,
+		Runner: s.tracer.Runner(s.history.Runner(plans, plans.Source)), Logger: s.log, Registerer: s.reg,
 	})
 	if err != nil {
 		return &ConfigError{err}

@@ -47,6 +47,7 @@ type running struct {
 	log     *lockedBuffer
 	client  *kgo.Client
 	reader  *follow.Reader
+	config  config.Config
 	stop    func() error
 }
 
@@ -88,6 +89,7 @@ func start(t *testing.T, change func(*config.Config)) *running {
 		t.Fatal(err)
 	}
 	t.Cleanup(r.reader.Close)
+	r.config = cfg
 	r.run(cfg)
 	return r
 }

@@ -26,8 +26,8 @@ func (p *Page) execution(w http.ResponseWriter, r *http.Request) {
 	data := executionData{frame: p.frame(short(x.Plan, 60)+" "+string(x.Status), "../"), Execution: x, ShowPayloads: p.opts.ShowPayloads}
 	if p.opts.ShowPayloads && payloads != nil {
 		data.Kept = true
-		data.Input = view(payloads.Input, new(planpb.PlanInput))
-		data.Output = view(payloads.Output, new(planpb.PlanExecution))
+		data.Input = view("Input", payloads.Input, new(planpb.PlanInput))
+		data.Output = view("Output", payloads.Output, new(planpb.PlanExecution))
 		data.Prints = payloads.Prints
 	}
 	p.html(w, http.StatusOK, "execution", data)
@@ -43,6 +43,8 @@ type executionData struct {
 
 // payload is a message as it is shown.
 type payload struct {
+	// Name is what it is to the execution, "Input" or "Output".
+	Name string
 	// Text is indented JSON, or a dump of the bytes where Err says why that is all.
 	Text string
 	Err  string
@@ -53,19 +55,19 @@ type payload struct {
 // maxDump is how many bytes are dumped of what is no message.
 const maxDump = 1 << 10
 
-func view(b []byte, m proto.Message) payload {
+func view(name string, b []byte, m proto.Message) payload {
 	if b == nil {
-		return payload{TooLarge: true}
+		return payload{Name: name, TooLarge: true}
 	}
 	text, err := toJSON(b, m)
 	if err != nil {
-		return payload{Text: hex.Dump(b[:min(len(b), maxDump)]), Err: err.Error()}
+		return payload{Name: name, Text: hex.Dump(b[:min(len(b), maxDump)]), Err: err.Error()}
 	}
 	var indented bytes.Buffer
 	if err := json.Indent(&indented, text, "", "  "); err != nil {
-		return payload{Text: string(text), Err: err.Error()}
+		return payload{Name: name, Text: string(text), Err: err.Error()}
 	}
-	return payload{Text: indented.String()}
+	return payload{Name: name, Text: indented.String()}
 }
 
 // toJSON decodes a message into m and renders it.

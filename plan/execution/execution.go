@@ -35,6 +35,9 @@ type Record struct {
 	Key []byte
 	// Value is a serialized PlanInput; nil for a tombstone.
 	Value []byte
+	// Traceparent and Tracestate are the headers of those names; nil where the record
+	// has none. No plan sees them: see [ParseTrace].
+	Traceparent, Tracestate []byte
 }
 
 // Key is what a record's key says: which plan, and in the longer form of which graph.

@@ -137,6 +137,7 @@ func overview(b *board) {
 		line{expr: quantile("0.99", "starplan_execution_steps", byPlan, "plan") + ` / on () group_left () max(starplan_plan_max_steps{` + all + `})`, legend: "{{plan}}"})
 	b.add(table("Versions that are served"), 12, line{expr: `count by (plan, digest, interpreter) (starplan_plan_info{` + byPlan + `})`})
 	b.add(table("Newest version loaded (1) or not (0)"), 12, line{expr: `min by (plan, instance) (starplan_plan_last_reload_successful{` + byPlan + `})`})
+	b.add(table("Plans could be read (1) or not (0)"), 12, line{expr: `min by (instance) (starplan_plans_readable{` + all + `})`})
 }
 
 // internals is for those who look why.

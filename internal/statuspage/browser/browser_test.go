@@ -68,7 +68,7 @@ func startBrowser(t *testing.T) *browser {
 	} {
 		opts = append(opts, chromedp.Flag(flag, true))
 	}
-	deadline, stop := context.WithTimeout(context.Background(), 100*time.Second)
+	deadline, stop := context.WithTimeout(context.Background(), 3*time.Minute)
 	t.Cleanup(stop)
 	alloc, cancel := chromedp.NewExecAllocator(deadline, opts...)
 	t.Cleanup(cancel)
@@ -211,7 +211,8 @@ func (b *browser) screenshot(name string) {
 //go:embed checks.js
 var checks string
 
-// check looks for what keeps people from using the page: see checks.js.
+// check looks for what keeps people from using the page, see checks.js. It is quick;
+// axe is not.
 func (b *browser) check(where string) {
 	b.t.Helper()
 	var text string

@@ -96,6 +96,7 @@ func TestBusy(t *testing.T) {
 		b.run(chromedp.Navigate(srv.URL+"/?status=failed&plan=odd"), chromedp.Click("#rows tr:first-child a", chromedp.ByQuery))
 		b.wait("document.querySelector('.excerpt')")
 		b.check("hostile, " + l.name)
+		b.axe("hostile, " + l.name)
 		b.screenshot("hostile-" + l.name)
 		b.eval("document.scripts.length", new(int))
 	}

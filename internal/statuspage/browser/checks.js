@@ -1,5 +1,5 @@
-// Looks at the page as axe does, for the faults that this page could have. The
-// value is a JSON list of findings.
+// Looks for faults that this page could have and axe-core does not see, or not as
+// strictly. The value is a JSON list of findings.
 JSON.stringify((() => {
   const found = [];
   const say = (rule, element, detail = "") => {
@@ -14,7 +14,7 @@ JSON.stringify((() => {
     if (by) return by.split(" ").map((id) => document.getElementById(id)?.textContent ?? "").join(" ").trim();
     return (e.getAttribute("aria-label") || [...(e.labels ?? [])].map((l) => l.textContent).join(" ") || e.textContent || "").trim();
   };
-  for (const e of all("button, a[href], [role=region], [role=search], [role=img], section, nav, table")) {
+  for (const e of all("button, a[href], [role=group], [role=search], [role=img], section, nav, table")) {
     if (!name(e)) say("no name", e);
   }
   for (const e of all("input, select, textarea")) {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 )
 
 const rowCount = "document.querySelectorAll('#rows tr').length"
@@ -131,17 +132,66 @@ func TestLooks(t *testing.T) {
 		b.run(chromedp.Navigate(r.url))
 		b.wait("document.getElementById('live').innerText === 'Live'")
 		b.check(l.name)
+		b.axe(l.name)
 		b.screenshot("overview-" + l.name)
 		b.run(chromedp.Navigate(r.url+"?status=failed&plan=size_check"), chromedp.Click("#rows tr:last-child a", chromedp.ByQuery))
 		b.wait("document.querySelector('.excerpt')")
 		b.check(l.name + ", a failure")
+		b.axe(l.name + ", a failure")
 		b.screenshot("failure-" + l.name)
 		b.run(chromedp.Navigate(r.url+"?status=succeeded"), chromedp.Click("#rows tr:last-child a", chromedp.ByQuery))
 		b.wait("document.querySelector('#output-title')")
 		b.check(l.name + ", a success")
+		b.axe(l.name + ", a success")
 		b.screenshot("success-" + l.name)
 	}
 	b.quiet()
+}
+
+// TestKeyboard opens a failure, and comes back, by keys alone.
+func TestKeyboard(t *testing.T) {
+	r := startService(t)
+	b := startBrowser(t)
+	b.as(looks[0])
+	b.run(chromedp.Navigate(r.url))
+	b.wait("document.querySelector('#state .ok')")
+	r.send(t, "route", 1, "")
+	r.send(t, "size_check", 1, "")
+	b.wait(rowCount + " === 2")
+	b.run(chromedp.KeyEvent(kb.Tab))
+	b.wait("document.activeElement.matches('.skip') && document.activeElement.getBoundingClientRect().left >= 0")
+	b.run(chromedp.KeyEvent(kb.Enter))
+	b.wait("location.hash === '#executions'")
+	// Past the filters: their three fields, and then the newest execution.
+	b.tabTo("#rows tr:first-child a", 5)
+	b.run(chromedp.KeyEvent(kb.Enter))
+	b.wait("document.querySelector('.excerpt mark')")
+	b.tabTo("nav a", 2)
+	b.run(chromedp.KeyEvent(kb.Enter))
+	b.wait(rowCount + " === 2")
+	b.run(chromedp.Navigate(r.url))
+	b.wait("document.getElementById('live').innerText === 'Live'")
+	b.tabTo("form[action$=reload] button", 4)
+	r.write(t, "route", unloadable)
+	b.run(chromedp.KeyEvent(kb.Enter))
+	b.wait("document.querySelector('.fault')")
+	b.quiet()
+}
+
+// tabTo presses Tab until an element has the focus, so many times at most.
+func (b *browser) tabTo(selector string, most int) {
+	b.t.Helper()
+	for range most {
+		b.run(chromedp.KeyEvent(kb.Tab))
+		var there bool
+		b.eval(fmt.Sprintf("document.activeElement.matches(%q)", selector), &there)
+		if there {
+			return
+		}
+	}
+	var at string
+	b.eval("document.activeElement.outerHTML.slice(0, 200)", &at)
+	b.t.Fatalf("after %d times Tab the focus is not on %s, but on %s", most, selector, at)
 }
 
 // TestWithoutScripts does without scripts what needs none.

@@ -1,4 +1,4 @@
-package service
+package history_test
 
 import (
 	"context"
@@ -55,10 +55,10 @@ func run(t testing.TB, r processor.Runner, rec execution.Record) execution.Outco
 	return <-answer
 }
 
-func TestObserve(t *testing.T) {
+func TestRunner(t *testing.T) {
 	plans, path := catalog(t, failing)
 	h := history.New(history.Options{})
-	o := &observed{plans, h, plans.Source}
+	o := h.Runner(plans, plans.Source)
 
 	// What is answered is noted, with the lines of the plan that ran.
 	out := run(t, o, routeRecord(t, 1))
@@ -68,14 +68,14 @@ func TestObserve(t *testing.T) {
 	}
 
 	// A plan that was replaced meanwhile has other lines: better none than those.
-	late := &observed{slow{plans, func() {
+	late := h.Runner(slow{plans, func() {
 		if err := os.WriteFile(path, []byte("# Other lines.\n"+failing), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := plans.Reload(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-	}}, h, plans.Source}
+	}}, plans.Source)
 	out = run(t, late, routeRecord(t, 2))
 	if x, _ := h.Find(out.ExecID); x == nil || x.Source != nil || x.Position != "route.star:2:9" {
 		t.Errorf("the history has %+v, want a position without source", x)
