@@ -3,7 +3,6 @@ package processor
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"slices"
 	"time"
 )
@@ -33,17 +32,19 @@ func (p *Processor) watchStall(ctx context.Context) {
 		s := p.core.standing()
 		// While no broker answers, that is what is wrong.
 		away := p.consumerContact.status(now, p.opts.SessionTimeout).State != StateUp
-		switch still, turn := w.look(now, s, away); {
-		case turn == stallBegins:
+		still, turn := w.look(now, s, away)
+		switch turn {
+		case stallBegins:
 			p.log.Error("nothing moves although there are records to answer and no plan runs",
-				"stands_still", still, "lag_records", s.lag, slog.Any("partitions", s.partitions[:min(len(s.partitions), 20)]))
+				"stands_still", still, "lag_records", s.lag, "partitions", s.partitions[:min(len(s.partitions), 20)])
 			fallthrough
-		case turn == stallLasts:
+		case stallLasts:
 			reason := fmt.Sprintf("no progress for %v: %d records of lag on partitions %s, no plan running", still.Round(every), s.lag, s.text())
 			p.membership.set(func(m *membership) { m.stalled = reason })
-		case turn == stallEnds:
+		case stallEnds:
 			p.log.Info("records are processed again", "stood_still", still)
 			p.membership.set(func(m *membership) { m.stalled = "" })
+		case stallNone:
 		}
 	}
 }
