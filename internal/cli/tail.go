@@ -27,11 +27,11 @@ type topics struct {
 
 // client gives the options of a Kafka client.
 func (t *topics) client() ([]kgo.Opt, error) {
-	opts, err := t.Security.Resolve()
+	settings, err := t.Security.Resolve()
 	if err != nil {
 		return nil, usageError{err}
 	}
-	return append([]kgo.Opt{kgo.SeedBrokers(t.Bootstrap...)}, opts...), nil
+	return append([]kgo.Opt{kgo.SeedBrokers(t.Bootstrap...)}, settings.Options()...), nil
 }
 
 func (t *topics) input() string  { return processor.InputTopic(t.Tenant) }

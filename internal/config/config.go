@@ -21,8 +21,8 @@ import (
 	"time"
 
 	units "github.com/docker/go-units"
-	"github.com/twmb/franz-go/pkg/kgo"
 
+	"starplan/internal/connection"
 	"starplan/internal/httpserver"
 	"starplan/plan"
 	"starplan/processor"
@@ -105,9 +105,8 @@ type Config struct {
 	Execution
 
 	Brokers []string
-	// Client are the options that every Kafka client gets: encryption and
-	// authentication.
-	Client         []kgo.Opt
+	// Connection is how every Kafka client connects: encryption and authentication.
+	Connection     connection.Settings
 	GroupID        string
 	Start          processor.Start
 	SessionTimeout time.Duration
@@ -160,7 +159,7 @@ func (f *Flags) Resolve() (Config, error) {
 		Strict:         f.Plans.Strict,
 		Execution:      f.Limits.resolve(&p),
 		Brokers:        p.brokers(f.Kafka.Bootstrap),
-		Client:         f.Security.resolve(&p),
+		Connection:     f.Security.resolve(&p),
 		SessionTimeout: p.duration("KAFKA_SESSION_TIMEOUT", f.Kafka.SessionTimeout),
 		HTTPAddr:       p.addr("HTTP_ADDR", f.HTTP.Addr),
 		HTTPHosts:      names(f.HTTP.Hosts),

@@ -42,7 +42,7 @@ func (f Finding) Failed() bool { return f.Remedy != "" }
 // changes nothing, joins no group and answers no record.
 func Examine(ctx context.Context, c config.Config, tell func(Finding)) {
 	examinePlans(ctx, c, tell)
-	client, err := kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers(c.Brokers...), kgo.RetryTimeout(timeout / 2)}, c.Client...)...)
+	client, err := kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers(c.Brokers...), kgo.RetryTimeout(timeout / 2)}, c.Connection.Options()...)...)
 	if err != nil {
 		tell(Finding{"broker", err.Error(), "correct KAFKA_BOOTSTRAP_SERVERS"})
 		return
