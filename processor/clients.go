@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -131,8 +132,12 @@ func (p *Processor) closeConsumer() {
 // probe waits until a broker answers and the topics are there, and learns what
 // the output topic takes. It returns an error only for what waiting cannot mend.
 func (p *Processor) probe(ctx context.Context) error {
+	var why explanation
 	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 3*time.Second) {
 		missing, err := p.look(ctx)
+		if err == nil && missing == "" {
+			err = p.permitted(ctx)
+		}
 		if err == nil && missing == "" {
 			p.membership.set(func(m *membership) { m.waiting = "" })
 			return nil
@@ -146,7 +151,11 @@ func (p *Processor) probe(ctx context.Context) error {
 		}
 		reason := missing
 		if err != nil {
-			reason = "no broker answers: " + err.Error()
+			why.of(ctx, p, err)
+			if unwelcome(err) {
+				return &AccessError{Op: "connect to " + strings.Join(p.opts.Brokers, ","), Err: why.err}
+			}
+			reason = "no broker answers: " + why.err.Error()
 		}
 		p.membership.set(func(m *membership) { m.waiting = reason })
 		p.faults.Warn("waiting for kafka", "reason", reason, "brokers", p.opts.Brokers, "retry_in", wait)
@@ -178,7 +187,10 @@ func (p *Processor) look(ctx context.Context) (missing string, err error) {
 		case errors.Is(err, kerr.UnknownTopicOrPartition):
 			return fmt.Sprintf("topic %s does not exist", t), nil
 		case fatal(err):
-			return "", newAccessError("read about topic "+t, err)
+			if err := p.permitted(ctx); err != nil {
+				return "", err // It names all that is missing.
+			}
+			return "", p.accessError("read about topic "+t, t, err)
 		case err != nil:
 			return "", err
 		}

@@ -66,7 +66,7 @@ func (c *committer) commitFailed(ctx context.Context, err error) {
 	case errors.Is(err, kerr.RebalanceInProgress), errors.Is(err, kerr.IllegalGeneration), errors.Is(err, kerr.UnknownMemberID):
 		c.log.Debug("commit refused in a rebalance", "error", err)
 	case fatal(err):
-		c.fail(newAccessError("commit offsets of group "+c.opts.Group, err))
+		c.fail(c.accessError("commit offsets of group "+c.opts.Group, c.input, err))
 	default:
 		c.kafkaError("commit", "commit failed; trying again", err, "group", c.opts.Group)
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"starplan/internal/carrier"
+	"starplan/internal/rights"
 	"starplan/processor/ledger"
 )
 
@@ -218,6 +219,10 @@ func (p *Processor) beginnings(ctx context.Context, fresh []int32) (map[int32]co
 		}
 	default:
 		at = oldest
+	}
+	if errors.Is(err, kerr.GroupAuthorizationFailed) {
+		other := rights.DescribeGroup(p.opts.Start.group)
+		return nil, &AccessError{Op: "start at " + p.opts.Start.String(), Remedy: rights.Remedy(p.opts.Principal, other), Err: err}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("start at %v: %w", p.opts.Start, err)

@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"starplan/internal/carrier"
+	"starplan/internal/rights"
 	"starplan/internal/sloglimit"
 )
 
@@ -82,7 +83,7 @@ func New(opts Options) (*Processor, error) {
 	p.faultLimit = sloglimit.New(opts.Logger.Handler(), sloglimit.Options{Keys: faultKeys})
 	p.faults = slog.New(p.faultLimit)
 	p.incarnation = newIncarnation()
-	p.transactionalID = p.opts.Group + "/" + p.incarnation
+	p.transactionalID = rights.TransactionalPrefix(p.opts.Group) + p.incarnation
 	p.maxBytes.Store(defaultMaxBytes)
 	m, err := newMetrics(opts.Registerer, newCollector(p.core, p.input), opts.StepLimit)
 	if err != nil {

@@ -136,7 +136,9 @@ func (s *Service) run(ctx context.Context) error {
 	}
 	s.plans.Store(plans)
 	proc, err := processor.New(processor.Options{
-		Brokers: c.Brokers, ClientOptions: c.Connection.Options(), Tenant: c.TenantID, Group: c.GroupID, Serving: c.Serving(),
+		Brokers: c.Brokers, ClientOptions: c.Connection.Options(), Principal: c.Connection.Principal(),
+		Explain: func(ctx context.Context, err error) error { return c.Connection.Explain(ctx, c.Brokers, err) },
+		Tenant:  c.TenantID, Group: c.GroupID, Serving: c.Serving(),
 		Start: c.Start, SessionTimeout: c.SessionTimeout, Delivery: c.Delivery,
 		DeadLetterTopic: c.DeadLetterTopic, StepLimit: c.Limits.MaxSteps, Runner: &observed{plans, s.history, plans.Source}, Logger: s.log, Registerer: s.reg,
 	})
