@@ -199,12 +199,18 @@ func validTopic(name string) bool {
 	return true
 }
 
+// assignorPrefix begins the names of our assignors, and of nobody else's.
+const assignorPrefix = "starplan/"
+
+// IsAssignor reports whether a group's assignor is that of some starplan.
+func IsAssignor(name string) bool { return strings.HasPrefix(name, assignorPrefix) }
+
 // Assignor is the name of the group's assignor under which members that serve the
 // same find each other; serving is as in [Options.Serving].
 func Assignor(serving string) string {
 	if serving == ServingAll {
-		return "starplan/all"
+		return assignorPrefix + "all"
 	}
 	sum := sha256.Sum256([]byte(serving))
-	return "starplan/" + hex.EncodeToString(sum[:8])
+	return assignorPrefix + hex.EncodeToString(sum[:8])
 }

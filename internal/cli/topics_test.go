@@ -237,13 +237,16 @@ func TestDoctor(t *testing.T) {
 		want []string
 	}{
 		{"well", []string{"--tenant-id=acme", "--plan-name=good", "--kafka-group-id=new"}, 0, []string{
-			"ok    sandbox: ", "ok    plan good: loads from " + dir + "/good.star", "ok    broker " + broker + ": 1 in the cluster",
-			"ok    topic plan-inputs-acme: 4 partitions", "ok    topic plan-executions-acme: ", "ok    group new: is new; it begins at oldest",
+			"ok    sandbox: ", "ok    plan good: loads from " + dir + "/good.star", "ok    brokers " + broker + ": 1 in cluster starplan-dev",
+			"ok    topic plan-inputs-acme: 4 partitions", "ok    topic plan-executions-acme: ", "ok    right Read on group new: granted", "ok    group new: has no members", "ok    offsets of group new: none; it begins at oldest",
 		}},
 		{"bad plan", []string{"--tenant-id=acme", "--kafka-group-id=new"}, 1, []string{"FAIL  plan bad: bad.star:1:10: ", "ok    plan good"}},
 		{"no topics", []string{"--tenant-id=other", "--plan-name=good"}, 1, []string{"FAIL  topic plan-inputs-other: does not exist; create it"}},
-		{"other group", []string{"--tenant-id=acme", "--plan-name=good", "--kafka-group-id=g"}, 1, []string{"FAIL  group g: ", "whose members serve other plans (assignor starplan/all", "choose another KAFKA_GROUP_ID"}},
-		{"no broker", []string{"--tenant-id=acme", "--plan-name=good", "--kafka-bootstrap-servers=127.0.0.1:1"}, 1, []string{"FAIL  broker 127.0.0.1:1: ", "connection refused"}},
+		{"other group", []string{"--tenant-id=acme", "--plan-name=good", "--kafka-group-id=g"}, 1, []string{"FAIL  group g: ", "they serve other plans than this configuration (assignor starplan/all", "choose another KAFKA_GROUP_ID"}},
+		{"as JSON", []string{"--tenant-id=other", "--plan-name=good", "--format=json"}, 1, []string{
+			`{"subject":"topic plan-inputs-other","status":"fail","detail":"does not exist","remedy":"create it, with as many partitions as the tenant's other topics"}` + "\n",
+		}},
+		{"no broker", []string{"--tenant-id=acme", "--plan-name=good", "--kafka-bootstrap-servers=127.0.0.1:1"}, 1, []string{"FAIL  brokers 127.0.0.1:1: ", "connection refused"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			code, stdout, stderr := command(ctx, append(base, test.args...)...)

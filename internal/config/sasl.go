@@ -154,7 +154,7 @@ func (s *Security) bearer(p *problems, c *connection.Settings) {
 		}
 		c.Token = func(context.Context) (oauth.Token, error) {
 			token, err := secret(s.TokenFile)
-			return oauth.Token{Value: token, Expires: oauth.Expiry(token)}, err
+			return oauth.Parse(token), err
 		}
 	default:
 		source := s.tokenSource(p)

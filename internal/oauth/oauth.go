@@ -59,6 +59,8 @@ type Token struct {
 	Value string
 	// Expires is when it does; zero where nobody says so.
 	Expires time.Time
+	// Subject is whom it is about; empty where it does not say so.
+	Subject string
 }
 
 // Source gives tokens. It is safe for concurrent use.
@@ -135,33 +137,41 @@ func (s *Source) request(ctx context.Context) (Token, error) {
 	if err != nil {
 		return Token{}, s.explain(err, secret)
 	}
+	t := Parse(token.AccessToken)
 	life := unknownLife
-	if end := token.Expiry; !end.IsZero() {
-		life = time.Until(end)
-	} else if end := Expiry(token.AccessToken); !end.IsZero() {
-		life = time.Until(end)
+	if !token.Expiry.IsZero() {
+		life = time.Until(token.Expiry)
+	} else if !t.Expires.IsZero() {
+		life = time.Until(t.Expires)
 	}
-	return Token{Value: token.AccessToken, Expires: s.now().Add(life)}, nil
+	t.Expires = s.now().Add(life)
+	return t, nil
 }
 
-// Expiry is when a token expires, where it is a JSON Web Token (RFC 7519) and says
-// so; else the zero time. Its signature is not looked at: that is the broker's to do.
-func Expiry(token string) time.Time {
-	parts := strings.Split(token, ".")
+// Parse reads what a token says of itself where it is a JSON Web Token (RFC 7519).
+// Its signature is not looked at: that is the broker's to do.
+func Parse(value string) Token {
+	t := Token{Value: value}
+	parts := strings.Split(value, ".")
 	if len(parts) != 3 {
-		return time.Time{}
+		return t
 	}
 	text, err := base64.RawURLEncoding.DecodeString(parts[1])
 	if err != nil {
-		return time.Time{}
+		return t
 	}
 	var claims struct {
-		Exp float64 `json:"exp"` // seconds; a fraction is allowed
+		Subject string  `json:"sub"`
+		Expires float64 `json:"exp"` // seconds; a fraction is allowed
 	}
-	if json.Unmarshal(text, &claims) != nil || claims.Exp <= 0 || claims.Exp > math.MaxUint32 {
-		return time.Time{}
+	if json.Unmarshal(text, &claims) != nil {
+		return t
 	}
-	return time.UnixMilli(int64(claims.Exp * 1000))
+	t.Subject = claims.Subject
+	if claims.Expires > 0 && claims.Expires <= math.MaxUint32 {
+		t.Expires = time.UnixMilli(int64(claims.Expires * 1000))
+	}
+	return t
 }
 
 // Error says why there is no token. It never holds a secret, whatever the endpoint

@@ -178,18 +178,23 @@ func TestNoExpiry(t *testing.T) {
 	}
 }
 
-func TestExpiry(t *testing.T) {
+func TestParse(t *testing.T) {
 	token := func(claims string) string {
 		return "e30." + base64.RawURLEncoding.EncodeToString([]byte(claims)) + ".sig"
 	}
 	at := time.Unix(1_800_000_000, 0)
-	for text, want := range map[string]time.Time{
-		token(`{"sub":"s","exp":1800000000}`): at, token(`{"exp":1800000000.5}`): at.Add(500 * time.Millisecond), token(`{"exp":1.8e9}`): at,
-		token(`{"exp":"soon"}`): {}, token(`{"exp":-5}`): {}, token(`{"exp":1e300}`): {}, token(`{}`): {}, token(`[`): {},
-		"opaque": {}, "a.b": {}, "a.%.c": {}, "": {},
+	for text, want := range map[string]Token{
+		token(`{"sub":"s","exp":1800000000}`): {Subject: "s", Expires: at},
+		token(`{"exp":1800000000.5}`):         {Expires: at.Add(500 * time.Millisecond)},
+		token(`{"exp":1.8e9}`):                {Expires: at},
+		token(`{"sub":"s","exp":"soon"}`):     {},
+		token(`{"sub":"s","exp":-5}`):         {Subject: "s"},
+		token(`{"exp":1e300}`):                {},
+		token(`{}`):                           {}, token(`[`): {}, "opaque": {}, "a.b": {}, "a.%.c": {}, "": {},
 	} {
-		if got := Expiry(text); !got.Equal(want) {
-			t.Errorf("Expiry(%q) = %v, want %v", text, got, want)
+		got := Parse(text)
+		if got.Value != text || got.Subject != want.Subject || !got.Expires.Equal(want.Expires) {
+			t.Errorf("Parse(%q) = %+v, want %+v", text, got, want)
 		}
 	}
 	// Where the endpoint does not say it, the token does.
