@@ -1,0 +1,120 @@
+//go:build kafka
+
+package e2e
+
+import (
+	"context"
+	"errors"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// command runs the program with these arguments to its end, and gives its exit code
+// and what it said.
+func command(ctx context.Context, t *testing.T, env map[string]string, args ...string) (int, string) {
+	t.Helper()
+	cmd := exec.CommandContext(ctx, suite.program, args...)
+	cmd.Env = []string{"GORACE=atexit_sleep_ms=10"}
+	for name, value := range env {
+		cmd.Env = append(cmd.Env, name+"="+value)
+	}
+	out, err := cmd.CombinedOutput()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	discreet(t, env, string(out))
+	return cmd.ProcessState.ExitCode(), string(out)
+}
+
+// TestDoctor examines a broker with access control: before a service runs, beside
+// one, and beside others who hold its group.
+func TestDoctor(t *testing.T) {
+	t.Parallel()
+	s := newScenario(t)
+	enrol(s.ctx, t, "starplan", password)
+	group := "executors-" + s.tenant
+	adm := admin(t)
+	examine := func(what string, env map[string]string, code int, want ...string) {
+		t.Helper()
+		got, out := command(s.ctx, t, env, "doctor")
+		if got != code {
+			t.Errorf("%s: doctor ended with %d, want %d", what, got, code)
+		}
+		for _, line := range want {
+			if !strings.Contains(out, line) {
+				t.Errorf("%s: doctor said\n%s\nwant %q", what, out, line)
+			}
+		}
+	}
+	env := s.by(scram)
+	var missing []string
+	for _, r := range s.rights() {
+		if r.name != s.deadLetters() {
+			missing = append(missing, "FAIL  right "+r.text()+": missing; grant "+r.text()+": kafka-acls")
+		}
+	}
+	examine("without rights", env, 1, missing...)
+	examine("with a wrong password", s.by(scram, "KAFKA_SASL_PASSWORD", "gue55ed-password"), 1,
+		`the broker refuses user "starplan" with SCRAM-SHA-512: Authentication failed during authentication due to invalid credentials`)
+	s.grant("User:starplan", s.rights()...)
+	examine("well", env, 0,
+		"ok    security: TLS, brokers trusted by "+secured.ca.File+", SCRAM-SHA-512 as starplan", ", credentials accepted", "ok    transactions: transaction.version 2",
+		"ok    right Read on topic "+s.inputTopic()+": granted", "ok    right Write on topic "+s.outputTopic()+": granted", "ok    right Read on group "+group+": granted",
+		`ok    right Write on transactional ids with the prefix "`+group+`/": granted`, "ok    group "+group+": has no members", "ok    offsets of group "+group+": none; it begins at oldest",
+		"note  topic "+s.outputTopic()+": 4 partitions; max.message.bytes is not known",
+	)
+	s.untouched(adm, group)
+
+	svc := startService(s.ctx, t, env)
+	svc.awaitReady(s.ctx)
+	examine("beside a service", env, 0, "ok    group "+group+": stable; members: "+group+"/")
+	examine("beside one that serves other plans", s.by(scram, "PLAN_NAME", plans[0]), 1, "they serve other plans than this configuration (assignor starplan/")
+	svc.terminate(s.ctx)
+
+	for name, opts := range map[string]struct {
+		ctx  context.Context
+		want string
+	}{
+		"range":   {s.ctx, "they are no starplan, but executors-py or another consumer (protocol consumer, assignor range); stop those members first"},
+		"KIP-848": {context.WithValue(s.ctx, "opt_in_kafka_next_gen_balancer_beta", true), "its members are no starplan: it is a group of type consumer"}, //nolint:revive,staticcheck // franz-go wants this key.
+	} {
+		func() {
+			joined := make(chan struct{})
+			cl, err := kgo.NewClient(kgo.SeedBrokers(s.addr), kgo.WithContext(opts.ctx), kgo.ConsumerGroup(group), kgo.ConsumeTopics(s.inputTopic()), kgo.Balancers(kgo.RangeBalancer()),
+				kgo.OnPartitionsAssigned(func(context.Context, *kgo.Client, map[string][]int32) { close(joined) }))
+			must(t, err)
+			defer cl.Close()
+			go cl.PollFetches(s.ctx)
+			select {
+			case <-joined:
+			case <-s.ctx.Done():
+				t.Fatalf("%s: nobody has joined the group", name)
+			}
+			examine("beside "+name, env, 1, "FAIL  group "+group+": ", opts.want)
+		}()
+	}
+}
+
+// untouched checks that the broker knows neither the group nor a transactional id
+// of it.
+func (s *scenario) untouched(adm *kadm.Client, group string) {
+	s.t.Helper()
+	groups, err := adm.ListGroups(s.ctx)
+	must(s.t, err)
+	if slices.Contains(groups.Groups(), group) {
+		s.t.Errorf("doctor has made the group %s", group)
+	}
+	ids, err := adm.ListTransactions(s.ctx, nil, nil)
+	must(s.t, err)
+	for id := range ids {
+		if strings.HasPrefix(id, group) {
+			s.t.Errorf("doctor has made the transactional id %s", id)
+		}
+	}
+}
