@@ -25,13 +25,23 @@ type topics struct {
 	Security config.Security `embed:""`
 }
 
-// client gives the options of a Kafka client.
-func (t *topics) client() ([]kgo.Opt, error) {
+// client gives the options of a Kafka client. A broker was reached with them: what
+// is in the way is told at once, and why.
+func (t *topics) client(ctx context.Context) ([]kgo.Opt, error) {
 	settings, err := t.Security.Resolve()
 	if err != nil {
 		return nil, usageError{err}
 	}
-	return append([]kgo.Opt{kgo.SeedBrokers(t.Bootstrap...)}, settings.Options()...), nil
+	opts := append([]kgo.Opt{kgo.SeedBrokers(t.Bootstrap...)}, settings.Options()...)
+	client, err := kgo.NewClient(opts...)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	defer client.Close()
+	if err := client.Ping(ctx); err != nil {
+		return nil, settings.Explain(ctx, t.Bootstrap, err)
+	}
+	return opts, nil
 }
 
 func (t *topics) input() string  { return processor.InputTopic(t.Tenant) }
@@ -58,7 +68,7 @@ Examples:
 
 // Run prints executions until it is interrupted or has printed enough.
 func (c *tailCmd) Run(ctx context.Context, p Process) error {
-	client, err := c.Topics.client()
+	client, err := c.Topics.client(ctx)
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package cli_test
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"net/http"
 	"os"
@@ -11,10 +12,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kfake"
+
 	"starplan/internal/cli"
 	"starplan/internal/config"
 	"starplan/internal/devbroker"
 	"starplan/internal/service"
+	"starplan/internal/testcert"
 	"starplan/plan"
 )
 
@@ -216,6 +220,40 @@ func TestSendAndTailMistakes(t *testing.T) {
 				t.Errorf("%v = %d\n%s%s\nwant %d and %q", test.args, code, stdout, stderr, test.code, test.want)
 			}
 		})
+	}
+}
+
+// TestUnreachable: commands that need a broker say at once why they cannot reach it.
+func TestUnreachable(t *testing.T) {
+	ca, err := testcert.New(t.TempDir(), "ca")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := ca.Sign("broker")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := devbroker.Start(devbroker.Options{Tenant: "acme", Kfake: []kfake.Opt{kfake.TLS(&tls.Config{Certificates: []tls.Certificate{cert.TLS}})}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(b.Close)
+	input := inputFile(t, `{"plan_name": "route"}`)
+	plan := filepath.Join(t.TempDir(), "route.star")
+	if err := os.WriteFile(plan, []byte("def plan(plan_input):\n    return PlanResult()\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"send", input}, {"tail"}, {"replay", "--plan=" + plan}} {
+		for addr, want := range map[string]string{
+			b.Addr():      "starplan: broker " + b.Addr() + " speaks TLS at this port and TLS is not set; set KAFKA_TLS_ENABLED=true",
+			"127.0.0.1:1": "starplan: 127.0.0.1:1: connect: connection refused; start the broker, or correct KAFKA_BOOTSTRAP_SERVERS",
+		} {
+			began := time.Now()
+			code, stdout, stderr := command(t.Context(), append(args, "--tenant-id=acme", "--kafka-bootstrap-servers="+addr)...)
+			if took := time.Since(began); code != 1 || stdout != "" || !strings.HasPrefix(stderr, want) || took > 10*time.Second {
+				t.Errorf("%s = %d after %v\n%s%s\nwant 1 within 10s and %q", args[0], code, took, stdout, stderr, want)
+			}
+		}
 	}
 }
 

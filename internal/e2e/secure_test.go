@@ -82,9 +82,14 @@ func TestWaysIn(t *testing.T) {
 			few.Count = 200
 			s.produce(few).wait()
 			s.settled()
-			_, health, err := svc.do(s.ctx, http.MethodGet, "/health")
-			must(t, err)
-			discreet(t, env, health)
+			for _, path := range []string{"/", "/health", "/readyz", "/metrics", "/api/plans", "/api/executions"} {
+				code, body, err := svc.do(s.ctx, http.MethodGet, path)
+				must(t, err)
+				if code != http.StatusOK {
+					t.Errorf("%s = %d, want 200", path, code)
+				}
+				discreet(t, env, body)
+			}
 			svc.terminate(s.ctx)
 			must(t, s.report().ExactlyOnce())
 		})
