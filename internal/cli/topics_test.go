@@ -278,6 +278,9 @@ func TestDoctor(t *testing.T) {
 			"ok    sandbox: ", "ok    plan good: loads from " + dir + "/good.star", "ok    brokers " + broker + ": 1 in cluster starplan-dev",
 			"ok    topic plan-inputs-acme: 4 partitions", "ok    topic plan-executions-acme: ", "ok    right Read on group new: granted", "ok    group new: has no members", "ok    offsets of group new: none; it begins at oldest",
 		}},
+		{"a note is no failure", []string{"--tenant-id=acme", "--plan-name=good", "--kafka-group-id=new", "--kafka-start=group:nobody"}, 0, []string{
+			"note  offsets of group nobody: there are none, so the oldest records come first; correct KAFKA_START",
+		}},
 		{"bad plan", []string{"--tenant-id=acme", "--kafka-group-id=new"}, 1, []string{"FAIL  plan bad: bad.star:1:10: ", "ok    plan good"}},
 		{"no topics", []string{"--tenant-id=other", "--plan-name=good"}, 1, []string{"FAIL  topic plan-inputs-other: does not exist; create it"}},
 		{"other group", []string{"--tenant-id=acme", "--plan-name=good", "--kafka-group-id=g"}, 1, []string{"FAIL  group g: ", "they serve other plans than this configuration (assignor starplan/all", "choose another KAFKA_GROUP_ID"}},

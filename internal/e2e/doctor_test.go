@@ -5,13 +5,17 @@ package e2e
 import (
 	"context"
 	"errors"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"starplan/internal/kafkatest"
 )
 
 // command runs the program with these arguments to its end, and gives its exit code
@@ -62,7 +66,11 @@ func TestDoctor(t *testing.T) {
 	examine("without rights", env, 1, missing...)
 	examine("with a wrong password", s.by(scram, "KAFKA_SASL_PASSWORD", "gue55ed-password"), 1,
 		`the broker refuses user "starplan" with SCRAM-SHA-512: Authentication failed during authentication due to invalid credentials`)
-	s.grant("User:starplan", s.rights()...)
+	rights := s.rights()
+	last := len(rights) - 1
+	s.grant("User:starplan", rights[:last]...)
+	_, out := command(s.ctx, t, env, "doctor")
+	s.obey(out, rights[last])
 	examine("well", env, 0,
 		"ok    security: TLS, brokers trusted by "+secured.ca.File+", SCRAM-SHA-512 as starplan", ", credentials accepted", "ok    transactions: transaction.version 2",
 		"ok    right Read on topic "+s.inputTopic()+": granted", "ok    right Write on topic "+s.outputTopic()+": granted", "ok    right Read on group "+group+": granted",
@@ -98,6 +106,25 @@ func TestDoctor(t *testing.T) {
 			}
 			examine("beside "+name, env, 1, "FAIL  group "+group+": ", opts.want)
 		}()
+	}
+}
+
+// obey does, with Kafka's own tool, what doctor says that grants a right.
+func (s *scenario) obey(said string, r right) {
+	s.t.Helper()
+	_, remedy, ok := strings.Cut(said, "FAIL  right "+r.text()+": missing; grant "+r.text()+": ")
+	remedy, _, _ = strings.Cut(remedy, "\n")
+	remedy, _, _ = strings.Cut(remedy, "; or ")
+	if !ok || strings.Contains(said, "\nFAIL  right "+s.rights()[0].text()) {
+		s.t.Fatalf("doctor said\n%s\nwant that %s alone is missing", said, r.text())
+	}
+	bin := s.t.TempDir()
+	tool := "#!/bin/sh\nexec '" + strings.Join(suite.broker.(*kafkatest.Cluster).Tool("org.apache.kafka.tools.AclCommand"), "' '") + "' \"$@\"\n"
+	must(s.t, os.WriteFile(filepath.Join(bin, "kafka-acls"), []byte(tool), 0o755))
+	cmd := exec.CommandContext(s.ctx, "sh", "-c", strings.ReplaceAll(remedy, "HOST:PORT", s.addr))
+	cmd.Env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"))
+	if out, err := cmd.CombinedOutput(); err != nil {
+		s.t.Fatalf("%s: %v\n%s", remedy, err, out)
 	}
 }
 

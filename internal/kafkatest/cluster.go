@@ -82,6 +82,13 @@ func (c *Cluster) layOut(opts Options, dir, jvm, classes string) error {
 	return nil
 }
 
+// Tool gives the command line, without arguments, of one of Apache Kafka's own tools
+// by the name of its class, such as org.apache.kafka.tools.AclCommand.
+func (c *Cluster) Tool(class string) []string {
+	n := c.nodes[0]
+	return []string{n.jvm, "-Xmx64m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", filepath.Join(n.classes, "*"), class}
+}
+
 // Nodes are the brokers one by one, the first to the last.
 func (c *Cluster) Nodes() []*Node { return c.nodes }
 
