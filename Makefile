@@ -30,8 +30,8 @@ test-differential: ## Compare plans in Python and in Starlark (needs python3 wit
 	$(GO) test -tags differential -count=1 -timeout=5m ./internal/differential
 
 .PHONY: test-kafka
-test-kafka: ## Run the end-to-end tests on a real Apache Kafka (needs Java and Maven).
-	STARPLAN_E2E_BROKER=kafka $(GO) test -p 1 -race -count=1 -timeout=10m ./bench/check ./internal/e2e ./internal/kafkatest
+test-kafka: ## Run the end-to-end tests on a real Apache Kafka, with TLS, SASL and access control (needs Java and Maven).
+	STARPLAN_E2E_BROKER=kafka $(GO) test -tags kafka -p 1 -race -count=1 -timeout=10m ./bench/check ./internal/e2e ./internal/kafkatest
 
 .PHONY: test-browser
 test-browser: ## Run the status page in a real browser (needs Chromium); screenshots in SCREENSHOTS.
