@@ -153,7 +153,7 @@ func (p *Processor) probe(ctx context.Context) error {
 		if err != nil {
 			why.of(ctx, p, err)
 			if unwelcome(err) {
-				return &AccessError{Op: "connect to " + strings.Join(p.opts.Brokers, ","), Err: why.err}
+				return &AccessError{Err: fmt.Errorf("connect to %s: %w", strings.Join(p.opts.Brokers, ","), why.err)}
 			}
 			reason = "no broker answers: " + why.err.Error()
 		}

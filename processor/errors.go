@@ -35,7 +35,8 @@ func (e *GroupMismatchError) Unwrap() error { return e.Err }
 // AccessError says that the broker refused something for good: a right is
 // missing, or the credentials are wrong.
 type AccessError struct {
-	// Op is what was tried, such as "produce to topic plan-executions-acme".
+	// Op is what was tried, such as "produce to topic plan-executions-acme"; empty
+	// where Err says it.
 	Op string
 	// Remedy says what to do, such as "grant Write on topic plan-executions-acme: …".
 	// It may be empty where Err says it.
@@ -46,7 +47,10 @@ type AccessError struct {
 
 // Error names what was tried, and the remedy.
 func (e *AccessError) Error() string {
-	text := fmt.Sprintf("%s: the broker refuses it: %v", e.Op, e.Err)
+	text := e.Err.Error()
+	if e.Op != "" {
+		text = fmt.Sprintf("%s: the broker refuses it: %s", e.Op, text)
+	}
 	if e.Remedy != "" {
 		text += "; " + e.Remedy
 	}

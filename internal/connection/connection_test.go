@@ -204,6 +204,20 @@ func ping(t *testing.T, broker string, s connection.Settings) error {
 	return err
 }
 
+// TestExplainOldCertificate looks at a certificate two hours from now.
+func TestExplainOldCertificate(t *testing.T) {
+	ca, cert := authority(t, t.TempDir(), "broker")
+	broker := fake(t, kfake.TLS(&tls.Config{Certificates: []tls.Certificate{cert.TLS}})).ListenAddrs()[0]
+	later := func() time.Time { return time.Now().Add(2 * time.Hour) }
+	s := connection.Settings{TLS: &tls.Config{RootCAs: ca.Pool, Time: later}}
+	got := s.Explain(t.Context(), []string{broker}, ping(t, broker, s)).Error()
+	const form = "2006-01-02T15:04:05Z"
+	want := fmt.Sprintf(`the broker's certificate "CN=broker" is good from %s to %s only, and it is `, cert.TLS.Leaf.NotBefore.Format(form), cert.TLS.Leaf.NotAfter.Format(form))
+	if !strings.HasPrefix(got, want) || !strings.HasSuffix(got, "now; renew it, or set the clock right") {
+		t.Errorf("Explain = %s\nwant %s", got, want)
+	}
+}
+
 // TestExplainToken is for what only OAUTHBEARER can meet.
 func TestExplainToken(t *testing.T) {
 	token := func(context.Context) (oauth.Token, error) { return oauth.Token{Value: "hidden"}, nil }
