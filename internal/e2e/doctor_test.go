@@ -90,7 +90,7 @@ func TestDoctor(t *testing.T) {
 		want string
 	}{
 		"range":   {s.ctx, "they are no starplan, but executors-py or another consumer (protocol consumer, assignor range); stop those members first"},
-		"KIP-848": {context.WithValue(s.ctx, "opt_in_kafka_next_gen_balancer_beta", true), "its members are no starplan: it is a group of type consumer"}, //nolint:revive,staticcheck // franz-go wants this key.
+		"KIP-848": {context.WithValue(s.ctx, "opt_in_kafka_next_gen_balancer_beta", true), "its members are no starplan: it is a group of type consumer"}, //nolint:staticcheck // franz-go wants this key.
 	} {
 		func() {
 			joined := make(chan struct{})

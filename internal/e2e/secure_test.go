@@ -354,9 +354,9 @@ func TestCredentialsChange(t *testing.T) {
 	s.settled()
 
 	for _, step := range []struct {
-		name         string
-		break_, mend func()
-		want         string
+		name        string
+		upset, mend func()
+		want        string
 	}{
 		{"password", func() {
 			enrol(s.ctx, t, "changing", "an0ther-password")
@@ -365,7 +365,7 @@ func TestCredentialsChange(t *testing.T) {
 		{"certificate", func() { way.lead(secured.ports[stranger]) }, func() { way.lead(secured.ports[changing]) }, "certificate signed by unknown authority"},
 	} {
 		broken := time.Now()
-		step.break_()
+		step.upset()
 		svc.await(s.ctx, "/readyz to name the "+step.name, func() bool { return strings.Contains(svc.reasons(s.ctx), step.want) })
 		t.Logf("%s named after %v", step.name, time.Since(broken).Round(time.Millisecond))
 		calm(t, way, "wrong "+step.name)

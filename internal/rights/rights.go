@@ -180,19 +180,21 @@ func (r Right) onTopic(ctx context.Context, client *kgo.Client) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	for _, t := range resp.Topics {
-		err := kerr.ErrorForCode(t.ErrorCode)
-		switch {
-		case errors.Is(err, kerr.TopicAuthorizationFailed):
-			return true, nil
-		case err != nil:
-			return false, err
-		case t.AuthorizedOperations == unknownOperations:
-			return false, nil
-		}
-		return t.AuthorizedOperations&(1<<operation) == 0, nil
+	if len(resp.Topics) != 1 {
+		return false, fmt.Errorf("metadata: %d topics in the answer, want 1", len(resp.Topics))
 	}
-	return false, errors.New("metadata: empty answer")
+	answer := resp.Topics[0]
+	err = kerr.ErrorForCode(answer.ErrorCode)
+	switch {
+	case errors.Is(err, kerr.TopicAuthorizationFailed):
+		return true, nil
+	case err != nil:
+		return false, err
+	case answer.AuthorizedOperations == unknownOperations:
+		return false, nil
+	default:
+		return answer.AuthorizedOperations&(1<<operation) == 0, nil
+	}
 }
 
 func onGroup(ctx context.Context, client *kgo.Client, group string) (bool, error) {
