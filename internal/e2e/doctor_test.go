@@ -85,28 +85,32 @@ func TestDoctor(t *testing.T) {
 	examine("beside one that serves other plans", s.by(scram, "PLAN_NAME", plans[0]), 1, "they serve other plans than this configuration (assignor starplan/")
 	svc.terminate(s.ctx)
 
-	for name, opts := range map[string]struct {
-		ctx  context.Context
-		want string
-	}{
-		"range":   {s.ctx, "they are no starplan, but executors-py or another consumer (protocol consumer, assignor range); stop those members first"},
-		"KIP-848": {context.WithValue(s.ctx, "opt_in_kafka_next_gen_balancer_beta", true), "its members are no starplan: it is a group of type consumer"}, //nolint:staticcheck // franz-go wants this key.
+	for want, ctx := range map[string]context.Context{
+		"they are no starplan, but executors-py or another consumer (protocol consumer, assignor range); stop those members first": s.ctx,
+		"its members are no starplan: it is a group of type consumer":                                                              context.WithValue(s.ctx, "opt_in_kafka_next_gen_balancer_beta", true), //nolint:staticcheck // franz-go wants this key.
 	} {
-		func() {
-			joined := make(chan struct{})
-			cl, err := kgo.NewClient(kgo.SeedBrokers(s.addr), kgo.WithContext(opts.ctx), kgo.ConsumerGroup(group), kgo.ConsumeTopics(s.inputTopic()), kgo.Balancers(kgo.RangeBalancer()),
-				kgo.OnPartitionsAssigned(func(context.Context, *kgo.Client, map[string][]int32) { close(joined) }))
-			must(t, err)
-			defer cl.Close()
-			go cl.PollFetches(s.ctx)
-			select {
-			case <-joined:
-			case <-s.ctx.Done():
-				t.Fatalf("%s: nobody has joined the group", name)
-			}
-			examine("beside "+name, env, 1, "FAIL  group "+group+": ", opts.want)
-		}()
+		leave := s.join(ctx, group)
+		examine("beside another consumer", env, 1, "FAIL  group "+group+": ", want)
+		leave()
 	}
+}
+
+// join makes a consumer that is no starplan a member of the group, and gives what
+// makes it leave.
+func (s *scenario) join(ctx context.Context, group string) (leave func()) {
+	s.t.Helper()
+	joined := make(chan struct{})
+	cl, err := kgo.NewClient(kgo.SeedBrokers(s.addr), kgo.WithContext(ctx), kgo.ConsumerGroup(group), kgo.ConsumeTopics(s.inputTopic()), kgo.Balancers(kgo.RangeBalancer()),
+		kgo.OnPartitionsAssigned(func(context.Context, *kgo.Client, map[string][]int32) { close(joined) }))
+	must(s.t, err)
+	go cl.PollFetches(s.ctx)
+	select {
+	case <-joined:
+	case <-s.ctx.Done():
+		cl.Close()
+		s.t.Fatal("nobody has joined the group")
+	}
+	return cl.Close
 }
 
 // obey does, with Kafka's own tool, what doctor says that grants a right.
