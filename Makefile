@@ -38,8 +38,8 @@ test-pyright: ## Have Pyright read the stubs and check plans by them (needs npm)
 	$(GO) test -tags pyright -count=1 -timeout=5m ./internal/reference
 
 .PHONY: test-kafka
-test-kafka: ## Run the end-to-end tests on a real Apache Kafka (needs Java and Maven).
-	STARPLAN_E2E_BROKER=kafka $(GO) test -p 1 -race -count=1 -timeout=10m ./bench/check ./internal/e2e ./internal/kafkatest
+test-kafka: ## Run the end-to-end tests on a real Apache Kafka, with TLS, SASL and access control (needs Java and Maven).
+	STARPLAN_E2E_BROKER=kafka $(GO) test -tags kafka -p 1 -race -count=1 -timeout=10m ./bench/check ./internal/e2e ./internal/kafkatest
 
 .PHONY: test-browser
 test-browser: ## Run the status page in a real browser (needs Chromium and npm); screenshots in SCREENSHOTS.

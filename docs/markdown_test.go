@@ -76,9 +76,8 @@ func blocks(t *testing.T, page string) []block {
 	return list
 }
 
-// table gives the cells of the rows of a page's table that follows the heading,
-// without its header.
-func table(t *testing.T, page, heading string) [][]string {
+// section gives a page's text from a heading to the next.
+func section(t *testing.T, page, heading string) string {
 	t.Helper()
 	text, err := os.ReadFile(page)
 	if err != nil {
@@ -88,11 +87,16 @@ func table(t *testing.T, page, heading string) [][]string {
 	if !ok {
 		t.Fatalf("%s: no heading %q", page, heading)
 	}
+	rest, _, _ = strings.Cut(rest, "\n#")
+	return rest
+}
+
+// table gives the cells of the rows of a page's table that follows the heading,
+// without its header.
+func table(t *testing.T, page, heading string) [][]string {
+	t.Helper()
 	var rows [][]string
-	for line := range strings.SplitSeq(rest, "\n") {
-		if strings.HasPrefix(line, "#") {
-			break
-		}
+	for line := range strings.SplitSeq(section(t, page, heading), "\n") {
 		if !strings.HasPrefix(line, "|") {
 			continue
 		}

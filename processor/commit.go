@@ -74,7 +74,7 @@ func (c *committer) commitFailed(ctx context.Context, err error) {
 		c.log.Debug("commit refused in a rebalance", "error", err)
 	case c.instanceTaken(err):
 	case fatal(err):
-		c.fail(newAccessError("commit offsets of group "+c.opts.Group, err))
+		c.fail(c.accessError("commit offsets of group "+c.opts.Group, c.input, err))
 	default:
 		if doubtful(err) {
 			c.doubtTopics()

@@ -114,9 +114,10 @@
 // # What stops it
 //
 // Nothing that a record contains. Run ends with its context, for a
-// [GroupMismatchError] or an [InstanceTakenError], and for an [AccessError]. A broker that is away, a topic
-// that is missing, a goka processor that ends: these are waited out or mended,
-// with a line in the log, a count in kafka_errors_total, and a reason in Status.
-// Where nothing moves for no reason that anybody knows of, the watchdog says so
-// (watchStall).
+// [GroupMismatchError] or an [InstanceTakenError], and for an [AccessError]: a right
+// that is missing, or, at the start, credentials that the broker does not take. A
+// broker that is away, a topic that is missing, credentials that do not fit any
+// more, a goka processor that ends: these are waited out or mended, with a line in
+// the log, a count in kafka_errors_total, and a reason in Status. Where nothing
+// moves for no reason that anybody knows of, the watchdog says so (watchStall).
 package processor

@@ -159,7 +159,7 @@ func (c *committer) reportRefused(ctx context.Context) {
 	switch {
 	case n == 0 || ctx.Err() != nil:
 	case fatal(c.refusedErr):
-		c.fail(newAccessError("produce to topic "+c.refusedTopic, c.refusedErr))
+		c.fail(c.accessError("produce to topic "+c.refusedTopic, c.refusedTopic, c.refusedErr))
 	default:
 		if doubtful(c.refusedErr) {
 			c.doubtTopics()

@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"github.com/twmb/franz-go/pkg/kerr"
+
+	"starplan/internal/rights"
 )
 
 // errTooLarge is for the log, where an answer cannot be made small enough.
@@ -51,39 +53,81 @@ func (e *InstanceTakenError) Unwrap() error { return e.Err }
 // AccessError says that the broker refused something for good: a right is
 // missing, or the credentials are wrong.
 type AccessError struct {
-	// Op is what was tried, such as "produce to topic plan-executions-acme".
+	// Op is what was tried, such as "produce to topic plan-executions-acme"; empty
+	// where Err says it.
 	Op string
+	// Remedy says what to do, such as "grant Write on topic plan-executions-acme: …".
+	// It may be empty where Err says it.
+	Remedy string
 	// Err is the broker's answer.
 	Err error
 }
 
-func newAccessError(op string, err error) *AccessError { return &AccessError{Op: op, Err: err} }
-
-// Error names what was tried.
+// Error names what was tried, and the remedy.
 func (e *AccessError) Error() string {
-	return fmt.Sprintf("%s: the broker refuses it: %v", e.Op, e.Err)
+	text := e.Err.Error()
+	if e.Op != "" {
+		text = fmt.Sprintf("%s: the broker refuses it: %s", e.Op, text)
+	}
+	if e.Remedy != "" {
+		text += "; " + e.Remedy
+	}
+	return text
 }
 
 // Unwrap gives the broker's answer.
 func (e *AccessError) Unwrap() error { return e.Err }
 
-// fatal reports whether it is pointless to try again without a change to rights,
-// credentials or configuration.
-func fatal(err error) bool {
-	for _, target := range []error{
-		kerr.TopicAuthorizationFailed,
-		kerr.GroupAuthorizationFailed,
-		kerr.ClusterAuthorizationFailed,
-		kerr.TransactionalIDAuthorizationFailed,
-		kerr.SaslAuthenticationFailed,
-		kerr.UnsupportedSaslMechanism,
-		kerr.IllegalSaslState,
-		kerr.InvalidGroupID,
-		kerr.InvalidSessionTimeout,
-	} {
+// errRights is for rights that the broker says are not there before they are used.
+var errRights = errors.New("rights are missing")
+
+// accessError says that the broker refused op, which has to do with a topic where
+// one is named, and names the right that it takes.
+func (p *Processor) accessError(op, topic string, err error) *AccessError {
+	e := &AccessError{Op: op, Err: err}
+	var need rights.Right
+	switch {
+	case errors.Is(err, kerr.GroupAuthorizationFailed):
+		need = rights.JoinGroup(p.opts.Group)
+	case errors.Is(err, kerr.TransactionalIDAuthorizationFailed):
+		need = rights.Transact(p.opts.Group)
+	case !errors.Is(err, kerr.TopicAuthorizationFailed):
+		return e
+	case topic == p.input:
+		need = rights.ReadTopic(topic)
+	default:
+		need = rights.WriteTopic(topic)
+	}
+	e.Remedy = rights.Remedy(p.opts.Principal, need)
+	return e
+}
+
+// anyOf reports whether err is one of targets.
+func anyOf(err error, targets ...error) bool {
+	for _, target := range targets {
 		if errors.Is(err, target) {
 			return true
 		}
 	}
 	return false
+}
+
+// unwelcome reports whether the broker does not take the credentials. At the start
+// that is a mistake to be mended first. Later it need not be one: credentials are
+// replaced while the service runs, and not everywhere at once.
+func unwelcome(err error) bool {
+	return anyOf(err, kerr.SaslAuthenticationFailed, kerr.UnsupportedSaslMechanism, kerr.IllegalSaslState)
+}
+
+// fatal reports whether it is pointless to try again without a change to rights or
+// configuration.
+func fatal(err error) bool {
+	return anyOf(err,
+		kerr.TopicAuthorizationFailed,
+		kerr.GroupAuthorizationFailed,
+		kerr.ClusterAuthorizationFailed,
+		kerr.TransactionalIDAuthorizationFailed,
+		kerr.InvalidGroupID,
+		kerr.InvalidSessionTimeout,
+	)
 }

@@ -16,7 +16,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
-	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"starplan/plan/execution"
 )
@@ -240,44 +239,6 @@ func TestMissingTopic(t *testing.T) {
 	p.stop()
 	if p.Status().Ready {
 		t.Error("ready after the end of Run")
-	}
-}
-
-func TestMissingRights(t *testing.T) {
-	for _, tt := range []struct {
-		name string
-		key  kmsg.Key
-		deny func(kmsg.Request) kmsg.Response
-		want string
-	}{
-		{"group", kmsg.JoinGroup, func(req kmsg.Request) kmsg.Response {
-			resp := req.ResponseKind().(*kmsg.JoinGroupResponse)
-			resp.ErrorCode = kerr.GroupAuthorizationFailed.Code
-			return resp
-		}, "join group " + group},
-		{"topic", kmsg.Metadata, func(req kmsg.Request) kmsg.Response {
-			resp := req.ResponseKind().(*kmsg.MetadataResponse)
-			for _, rt := range req.(*kmsg.MetadataRequest).Topics {
-				st := kmsg.NewMetadataResponseTopic()
-				st.Topic, st.TopicID = rt.Topic, rt.TopicID
-				st.ErrorCode = kerr.TopicAuthorizationFailed.Code
-				resp.Topics = append(resp.Topics, st)
-			}
-			return resp
-		}, "read about topic " + inputs},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			c := cluster(t, 1)
-			c.ControlKey(tt.key.Int16(), func(req kmsg.Request) (kmsg.Response, error, bool) {
-				c.KeepControl()
-				return tt.deny(req), nil, true
-			})
-			err := start(t, options(t, c, &fakeRunner{})).wait()
-			var access *AccessError
-			if !errors.As(err, &access) || !strings.Contains(err.Error(), tt.want) {
-				t.Errorf("Run() = %v, want an AccessError that names %q", err, tt.want)
-			}
-		})
 	}
 }
 

@@ -1,6 +1,7 @@
 package processor
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -83,6 +84,12 @@ type Options struct {
 	// ClientOptions go to every client, before the processor's own: TLS, SASL,
 	// dialer. Nil is fine.
 	ClientOptions []kgo.Opt
+	// Explain says why brokers cannot be reached, where err is what a client met; it
+	// gives err itself where it knows nothing more. Nil for nobody who does.
+	Explain func(ctx context.Context, err error) error
+	// Principal is whom the brokers' access control knows this process as, for
+	// messages about rights, such as "User:starplan"; empty for unknown.
+	Principal string
 	// Tenant names the topics. Required.
 	Tenant string
 	// Group is the consumer group. Required.
@@ -135,6 +142,12 @@ type Options struct {
 
 // withDefaults fills in what was left out. It does not check.
 func (o Options) withDefaults() Options {
+	if o.Explain == nil {
+		o.Explain = func(_ context.Context, err error) error { return err }
+	}
+	if o.Principal == "" {
+		o.Principal = "User:NAME"
+	}
 	if o.Start.kind == "" {
 		o.Start = Oldest()
 	}
@@ -235,12 +248,18 @@ func validTopic(name string) bool {
 	return true
 }
 
+// assignorPrefix begins the names of our assignors, and of nobody else's.
+const assignorPrefix = "starplan/"
+
+// IsAssignor reports whether a group's assignor is that of some starplan.
+func IsAssignor(name string) bool { return strings.HasPrefix(name, assignorPrefix) }
+
 // Assignor is the name of the group's assignor under which members that serve the
 // same find each other; serving is as in [Options.Serving].
 func Assignor(serving string) string {
 	if serving == ServingAll {
-		return "starplan/all"
+		return assignorPrefix + "all"
 	}
 	sum := sha256.Sum256([]byte(serving))
-	return "starplan/" + hex.EncodeToString(sum[:8])
+	return assignorPrefix + hex.EncodeToString(sum[:8])
 }

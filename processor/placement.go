@@ -12,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"starplan/internal/rights"
 	"starplan/processor/ledger"
 )
 
@@ -244,6 +245,9 @@ func (p *Processor) starts(ctx context.Context, since beginning, oldest kadm.Lis
 // startsLike gives where another group stands.
 func (p *Processor) startsLike(ctx context.Context, group string) (map[int32]commit, error) {
 	other, err := p.admin.FetchOffsets(ctx, group)
+	if errors.Is(err, kerr.GroupAuthorizationFailed) {
+		return nil, &AccessError{Op: "start at " + p.opts.Start.String(), Remedy: rights.Remedy(p.opts.Principal, rights.DescribeGroup(group)), Err: err}
+	}
 	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) {
 		return nil, err
 	}

@@ -101,17 +101,20 @@ var errRewound = errors.New("an offset was delivered a second time")
 // fetchError sorts errors that franz-go does not deal with alone.
 func (p *Processor) fetchError(ctx context.Context, topic string, partition int32, err error) {
 	var group *kgo.ErrGroupSession
+	var access *AccessError
 	switch {
 	case ctx.Err() != nil, errors.Is(err, kgo.ErrClientClosed):
 	case p.instanceTaken(err):
 	case errors.Is(err, kerr.InconsistentGroupProtocol):
 		p.fail(&GroupMismatchError{Group: p.opts.Group, Serving: Assignor(p.opts.Serving), Err: err})
+	case errors.As(err, &access):
+		p.fail(access)
 	case errors.As(err, &group) && fatal(err):
-		p.fail(newAccessError("join group "+p.opts.Group, err))
+		p.fail(p.accessError("join group "+p.opts.Group, p.input, err))
 	case errors.As(err, &group):
 		p.kafkaError("group", "group session ended; joining again", err, "group", p.opts.Group)
 	case fatal(err):
-		p.fail(newAccessError("fetch from topic "+topic, err))
+		p.fail(p.accessError("fetch from topic "+topic, topic, err))
 	default:
 		if doubtful(err) {
 			p.doubtTopics()

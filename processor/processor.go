@@ -1,6 +1,7 @@
 package processor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"starplan/internal/carrier"
+	"starplan/internal/rights"
 	"starplan/internal/sloglimit"
 )
 
@@ -90,10 +92,7 @@ func New(opts Options) (*Processor, error) {
 	p.faultLimit = sloglimit.New(opts.Logger.Handler(), sloglimit.Options{Keys: faultKeys})
 	p.faults = slog.New(p.faultLimit)
 	p.incarnation = newIncarnation()
-	p.transactionalID = p.opts.Group + "/" + p.incarnation
-	if p.opts.InstanceID != "" {
-		p.transactionalID = p.opts.Group + "/" + p.opts.InstanceID
-	}
+	p.transactionalID = rights.TransactionalPrefix(p.opts.Group) + cmp.Or(p.opts.InstanceID, p.incarnation)
 	p.maxBytes.Store(defaultMaxBytes)
 	m, err := newMetrics(opts.Registerer, newCollector(p.core, p.input), opts.StepLimit)
 	if err != nil {

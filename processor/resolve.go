@@ -14,6 +14,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"github.com/twmb/franz-go/pkg/kversion"
+
+	"starplan/internal/rights"
 )
 
 // newIncarnation names this start of this process. Its transactional id is the
@@ -128,9 +130,15 @@ func (c *committer) tryTransactions(ctx context.Context) error {
 
 // transactionAccess names the right that transactions need, and the alternative.
 func (c *committer) transactionAccess(err error) error {
-	return newAccessError(fmt.Sprintf("exactly-once delivery: transactional id %s "+
-		"(it takes the rights Write and Describe on transactional ids with the prefix %q, or DELIVERY=at-least-once)",
-		c.transactionalID, c.opts.Group+"/"), err)
+	e := c.accessError("exactly-once delivery with transactional id "+c.transactionalID, c.input, err)
+	const alternative = "set DELIVERY=at-least-once"
+	switch {
+	case e.Remedy == "":
+		e.Remedy = alternative
+	case errors.Is(err, kerr.TransactionalIDAuthorizationFailed):
+		e.Remedy += "; or " + alternative
+	}
+	return e
 }
 
 // resolve finds out whether a transaction was committed whose end is unknown. The
@@ -267,7 +275,7 @@ func (p *Processor) fenceDead(ctx context.Context, admin *kadm.Client, client *k
 		return
 	}
 	for id := range open {
-		tail, ours := strings.CutPrefix(id, p.opts.Group+"/")
+		tail, ours := strings.CutPrefix(id, rights.TransactionalPrefix(p.opts.Group))
 		if !ours || strings.Contains(tail, "/") || alive[id] {
 			continue
 		}

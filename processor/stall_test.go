@@ -21,7 +21,7 @@ func testStall(t *testing.T, d Delivery) {
 	eventually(t, "readiness", func() bool { return p.Status().Ready })
 	// The brokers answer, but take no executions.
 	fault := c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: outputs, Err: kerr.NotEnoughReplicas, Count: -1})
-	sent := plain(t, c, "plan", 5)
+	sent := sendAnew(t, c, "plan", 5)
 	eventually(t, "the reason", func() bool {
 		return mentions(p.Status().Reasons, "5 records of lag on partitions [0], no plan running")
 	})

@@ -57,6 +57,9 @@ func ParseStart(s string) (Start, error) {
 	return At(t), nil
 }
 
+// Group is the group of LikeGroup; empty for every other start.
+func (s Start) Group() string { return s.group }
+
 // String gives the form that ParseStart reads.
 func (s Start) String() string {
 	switch s.kind {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // Status is how a Processor stands. It is for /readyz and /health.
@@ -66,9 +67,13 @@ var (
 )
 
 // OnBrokerRead notes an answer.
-func (c *contact) OnBrokerRead(_ kgo.BrokerMetadata, _ int16, _ int, _, _ time.Duration, err error) {
+func (c *contact) OnBrokerRead(_ kgo.BrokerMetadata, key int16, _ int, _, _ time.Duration, err error) {
 	if err != nil {
 		return // The connection is made anew; if that fails OnBrokerConnect hears of it.
+	}
+	switch kmsg.Key(key) {
+	case kmsg.ApiVersions, kmsg.SASLHandshake, kmsg.SASLAuthenticate:
+		return // Those are answered also to a client that is not let in.
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

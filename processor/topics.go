@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -49,8 +50,9 @@ func (p *Processor) topicNames() []string {
 // probe waits until a broker answers and the topics are there, and learns what
 // the output topic takes. It returns an error only for what waiting cannot mend.
 func (p *Processor) probe(ctx context.Context) error {
+	var why explanation
 	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 3*time.Second) {
-		reason, err := p.tryProbe(ctx)
+		reason, err := p.tryProbe(ctx, &why)
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
@@ -73,21 +75,28 @@ func (p *Processor) probe(ctx context.Context) error {
 }
 
 // tryProbe gives what there is to wait for, or nothing.
-func (p *Processor) tryProbe(ctx context.Context) (reason string, err error) {
-	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+func (p *Processor) tryProbe(ctx context.Context, why *explanation) (reason string, err error) {
+	looking, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
-	topics, missing, err := p.look(ctx)
+	topics, missing, err := p.look(looking)
+	if err == nil && missing == "" {
+		err = p.permitted(looking)
+	}
 	var access *AccessError
 	switch {
 	case errors.As(err, &access):
 		return "", err
 	case err != nil:
-		return "no broker answers: " + err.Error(), nil
+		why.of(ctx, p, err)
+		if unwelcome(err) {
+			return "", &AccessError{Err: fmt.Errorf("connect to %s: %w", strings.Join(p.opts.Brokers, ","), why.err)}
+		}
+		return "no broker answers: " + why.err.Error(), nil
 	case missing != "":
 		return fmt.Sprintf("topic %s does not exist", missing), nil
 	}
 	p.topics.Store(&topics)
-	p.learnMaxBytes(ctx)
+	p.learnMaxBytes(looking)
 	return "", nil
 }
 
@@ -104,7 +113,10 @@ func (p *Processor) look(ctx context.Context) (topics map[string]topicState, mis
 		case errors.Is(err, kerr.UnknownTopicOrPartition):
 			return nil, t, nil
 		case fatal(err):
-			return nil, "", newAccessError("read about topic "+t, err)
+			if err := p.permitted(ctx); err != nil {
+				return nil, "", err // It names all that is missing.
+			}
+			return nil, "", p.accessError("read about topic "+t, t, err)
 		case err != nil:
 			return nil, "", err
 		}

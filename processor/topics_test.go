@@ -15,9 +15,9 @@ import (
 	"starplan/processor/ledger"
 )
 
-// plain sends records with a client of its own: clients hold on to topics that
+// sendAnew sends records with a client of its own: clients hold on to topics that
 // were deleted.
-func plain(t *testing.T, c *kfake.Cluster, key string, n int) []*kgo.Record {
+func sendAnew(t *testing.T, c *kfake.Cluster, key string, n int) []*kgo.Record {
 	t.Helper()
 	cl := client(t, c)
 	defer cl.Close()
@@ -53,13 +53,13 @@ func testInputTopicMadeAnew(t *testing.T, d Delivery) {
 	p := start(t, o)
 	out := read(t, c, outputs)
 	eventually(t, "the first commit", func() bool { return len(committed(t, client(t, c))) == 3 })
-	before := plain(t, c, "old", 60)
+	before := sendAnew(t, c, "old", 60)
 	out.count(60)
 	checkAnswers(t, before, out.records, false)
 	eventually(t, "the commit", func() bool { return total(committed(t, client(t, c))) == 60 })
 	// It is there again before anybody looks, with more records than the old one had.
 	remake(t, c, inputs, 3)
-	after := plain(t, c, "new", 200)
+	after := sendAnew(t, c, "new", 200)
 	out.count(260)
 	checkAnswers(t, append(before, after...), out.records, false)
 	eventually(t, "the commit", func() bool { return total(committed(t, client(t, c))) == 200 })
@@ -82,7 +82,7 @@ func TestOffsetOfADeletedTopic(t *testing.T) {
 	// between the end of the one and somebody's notice of it.
 	c := cluster(t, 1)
 	cl := client(t, c)
-	sent := plain(t, c, "plan", 20)
+	sent := sendAnew(t, c, "plan", 20)
 	var os kadm.Offsets
 	os.Add(kadm.Offset{
 		Topic: inputs, Partition: 0, At: 10, LeaderEpoch: -1,
@@ -104,11 +104,11 @@ func TestOutputTopicMadeAnew(t *testing.T) { each(t, testOutputTopicMadeAnew) }
 func testOutputTopicMadeAnew(t *testing.T, d Delivery) {
 	c := cluster(t, 3)
 	p := start(t, hasty(optionsFor(t, c, d, &fakeRunner{})))
-	before := plain(t, c, "old", 60)
+	before := sendAnew(t, c, "old", 60)
 	read(t, c, outputs).count(60)
 	eventually(t, "the commit", func() bool { return total(committed(t, client(t, c))) == 60 })
 	remake(t, c, outputs, 5)
-	after := plain(t, c, "new", 60)
+	after := sendAnew(t, c, "new", 60)
 	// What was answered is gone with the old topic, and only that.
 	checkAnswers(t, after, read(t, c, outputs).count(60), false)
 	eventually(t, "readiness", func() bool { return p.Status().Ready })
@@ -132,7 +132,7 @@ func TestTopicGoneForAWhile(t *testing.T) {
 				t.Fatal(err)
 			}
 			eventually(t, "readiness", func() bool { return p.Status().Ready })
-			checkAnswers(t, plain(t, c, "plan", 10), read(t, c, outputs).count(10), false)
+			checkAnswers(t, sendAnew(t, c, "plan", 10), read(t, c, outputs).count(10), false)
 		})
 	}
 }
@@ -141,7 +141,7 @@ func TestAddedPartitions(t *testing.T) {
 	for _, s := range []Start{Oldest(), Latest()} {
 		t.Run(s.String(), func(t *testing.T) {
 			c := cluster(t, 1)
-			plain(t, c, "old", 10)
+			sendAnew(t, c, "old", 10)
 			o := hasty(options(t, c, &fakeRunner{}))
 			o.Start = s
 			p := start(t, o)
@@ -152,7 +152,7 @@ func TestAddedPartitions(t *testing.T) {
 			}
 			grow(t, c, inputs, 4)
 			// They arrive before anybody knows of their partitions.
-			sent := plain(t, c, "new", 100)
+			sent := sendAnew(t, c, "new", 100)
 			old.until("answers on all partitions", func() bool { return len(of(old.records, "new")) == len(sent) })
 			checkAnswers(t, sent, of(old.records, "new"), false)
 			if n := len(p.Status().Partitions); n != 4 {
@@ -190,7 +190,7 @@ func TestSecondMemberOfANewGroupStartsAtLatestToo(t *testing.T) {
 	// A partition without a commit beside ones with commits need not be a new one:
 	// members of a new group come one after the other.
 	c := cluster(t, 4)
-	plain(t, c, "old", 100)
+	sendAnew(t, c, "old", 100)
 	o := options(t, c, &fakeRunner{})
 	o.Start = Latest()
 	cl := client(t, c)
@@ -205,7 +205,7 @@ func TestSecondMemberOfANewGroupStartsAtLatestToo(t *testing.T) {
 	if err := kadm.NewClient(cl).CommitAllOffsets(ctx, group, os); err != nil {
 		t.Fatal(err)
 	}
-	sent := plain(t, c, "new", 100) // After the group began, before this member did.
+	sent := sendAnew(t, c, "new", 100) // After the group began, before this member did.
 	start(t, o)
 	checkAnswers(t, sent, read(t, c, outputs).count(100), false)
 	eventually(t, "commits that note the group's begin", func() bool {
@@ -222,7 +222,7 @@ func TestSecondMemberOfANewGroupStartsAtLatestToo(t *testing.T) {
 func TestDeletedRecords(t *testing.T) {
 	c := cluster(t, 1)
 	cl := client(t, c)
-	plain(t, c, "old", 10)
+	sendAnew(t, c, "old", 10)
 	commitFor(t, cl, group, 2)
 	if err := c.DeleteRecords(inputs, 0, 5); err != nil {
 		t.Fatal(err)
@@ -240,7 +240,7 @@ func TestDeletedRecords(t *testing.T) {
 	}
 	p.stop()
 	// While nobody reads, all go, and nothing comes after them.
-	plain(t, c, "more", 10)
+	sendAnew(t, c, "more", 10)
 	if err := c.DeleteRecords(inputs, 0, 20); err != nil {
 		t.Fatal(err)
 	}
@@ -257,7 +257,7 @@ func TestCommitBeyondTheEnd(t *testing.T) {
 	// As somebody's tool leaves it, or brokers that lost the end of the log.
 	c := cluster(t, 1)
 	cl := client(t, c)
-	sent := plain(t, c, "plan", 10)
+	sent := sendAnew(t, c, "plan", 10)
 	commitFor(t, cl, group, 100)
 	start(t, options(t, c, &fakeRunner{}))
 	checkAnswers(t, sent, read(t, c, outputs).count(10), false)
@@ -275,7 +275,7 @@ func testCommitsCarryTheLeaderEpoch(t *testing.T, d Delivery) {
 	if want == 0 {
 		t.Fatal("the partition is in its first epoch: the test shows nothing")
 	}
-	plain(t, c, "plan", 10)
+	sendAnew(t, c, "plan", 10)
 	start(t, optionsFor(t, c, d, &fakeRunner{}))
 	cl := client(t, c)
 	eventually(t, "the commit", func() bool { return committed(t, cl)[0].At == 10 })

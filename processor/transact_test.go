@@ -372,7 +372,7 @@ func TestMissingTransactionRights(t *testing.T) {
 	if !errors.As(err, &access) {
 		t.Fatalf("Run() = %v, want an AccessError", err)
 	}
-	for _, want := range []string{"exactly-once", "Write and Describe", `"` + group + `/"`, "DELIVERY=at-least-once"} {
+	for _, want := range []string{"exactly-once", "Write on transactional ids", `"` + group + `/"`, "DELIVERY=at-least-once"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("error %q does not name %s", err, want)
 		}

@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"context"
+
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"starplan/internal/config"
@@ -13,11 +15,21 @@ type broker struct {
 	Security config.Security `embed:""`
 }
 
-// client gives the options of a Kafka client.
-func (b *broker) client() ([]kgo.Opt, error) {
-	opts, err := b.Security.Resolve()
+// client gives the options of a Kafka client. A broker was reached with them: what
+// is in the way is told at once, and why.
+func (b *broker) client(ctx context.Context) ([]kgo.Opt, error) {
+	settings, err := b.Security.Resolve()
 	if err != nil {
 		return nil, usageError{err}
 	}
-	return append([]kgo.Opt{kgo.SeedBrokers(b.Bootstrap...)}, opts...), nil
+	opts := append([]kgo.Opt{kgo.SeedBrokers(b.Bootstrap...)}, settings.Options()...)
+	client, err := kgo.NewClient(opts...)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	defer client.Close()
+	if err := client.Ping(ctx); err != nil {
+		return nil, settings.Explain(ctx, b.Bootstrap, err)
+	}
+	return opts, nil
 }

@@ -57,7 +57,7 @@ type app struct {
 	Stubs      stubsCmd      `cmd:"" help:"Write a Python stub of what plans find, for editors."`
 	Send       sendCmd       `cmd:"" help:"Put a PlanInput on the topic."`
 	Tail       tailCmd       `cmd:"" help:"Print executions as they come."`
-	Doctor     doctorCmd     `cmd:"" help:"Check sandbox, plans, broker, topics and group."`
+	Doctor     doctorCmd     `cmd:"" help:"Check sandbox, plans, connection, topics, rights and group."`
 	Health     healthCmd     `cmd:"" help:"Ask a running service whether it is ready."`
 	Completion completionCmd `cmd:"" help:"Print a script that makes a shell complete commands."`
 	Replay     replayCmd     `cmd:"" help:"Run a changed plan on recorded inputs and show what would differ."`

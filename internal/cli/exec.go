@@ -81,7 +81,7 @@ func (c *execCmd) Run(ctx context.Context, p Process) error {
 	if err != nil {
 		return usageError{err}
 	}
-	jobs, err := c.jobs(p)
+	jobs, err := c.jobs(ctx, p)
 	if err != nil {
 		return err
 	}
@@ -162,11 +162,11 @@ func (c *execCmd) complete() error {
 }
 
 // jobs gives the records to be run, one at a time.
-func (c *execCmd) jobs(p Process) (jobs, error) {
+func (c *execCmd) jobs(ctx context.Context, p Process) (jobs, error) {
 	var list jobs
 	var err error
 	if c.FromTopic != "" {
-		list, err = c.topicJobs(p)
+		list, err = c.topicJobs(ctx, p)
 	} else {
 		list, err = c.fileJobs(p)
 	}

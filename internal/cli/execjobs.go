@@ -152,8 +152,8 @@ func (c *execCmd) fileJobs(p Process) (jobs, error) {
 
 // topicJobs makes jobs of the plan's records in a range of a topic, partition by
 // partition.
-func (c *execCmd) topicJobs(p Process) (jobs, error) {
-	client, err := c.Broker.client()
+func (c *execCmd) topicJobs(ctx context.Context, p Process) (jobs, error) {
+	client, err := c.Broker.client(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -44,10 +44,6 @@ func (c *replayCmd) Run(ctx context.Context, p Process) error {
 	if err != nil {
 		return usageError{err}
 	}
-	client, err := c.Topics.client()
-	if err != nil {
-		return err
-	}
 	name := (&execCmd{Plan: c.Plan, PlanName: c.PlanName}).name()
 	src, err := plan.ReadFile(c.Plan, name)
 	if err != nil {
@@ -58,6 +54,10 @@ func (c *replayCmd) Run(ctx context.Context, p Process) error {
 		if against, err = plan.ReadFile(c.Against, name); err != nil {
 			return usageError{err}
 		}
+	}
+	client, err := c.Topics.client(ctx)
+	if err != nil {
+		return err
 	}
 	pool, err := worker.NewPool(ctx, worker.Options{Tenant: c.Topics.Tenant, Limits: e.Limits, Workers: e.Workers, RequireSandbox: e.RequireSandbox})
 	if err != nil {

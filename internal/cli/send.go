@@ -40,7 +40,7 @@ func (c *sendCmd) Run(ctx context.Context, p Process) error {
 	if err != nil {
 		return err
 	}
-	client, err := c.Topics.client()
+	client, err := c.Topics.client(ctx)
 	if err != nil {
 		return err
 	}

@@ -23,8 +23,9 @@ type topics struct {
 	Broker broker `embed:""`
 }
 
-// client gives the options of a Kafka client.
-func (t *topics) client() ([]kgo.Opt, error) { return t.Broker.client() }
+// client gives the options of a Kafka client. A broker was reached with them: what
+// is in the way is told at once, and why.
+func (t *topics) client(ctx context.Context) ([]kgo.Opt, error) { return t.Broker.client(ctx) }
 
 func (t *topics) input() string  { return processor.InputTopic(t.Tenant) }
 func (t *topics) output() string { return processor.OutputTopic(t.Tenant) }
@@ -64,7 +65,7 @@ Examples:
 
 // Run prints executions until it is interrupted or has printed enough.
 func (c *tailCmd) Run(ctx context.Context, p Process) error {
-	client, err := c.Topics.client()
+	client, err := c.Topics.client(ctx)
 	if err != nil {
 		return err
 	}

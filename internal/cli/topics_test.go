@@ -3,6 +3,7 @@ package cli_test
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"net/http"
 	"os"
@@ -11,10 +12,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kfake"
+
 	"starplan/internal/cli"
 	"starplan/internal/config"
 	"starplan/internal/devbroker"
 	"starplan/internal/service"
+	"starplan/internal/testcert"
 	"starplan/plan"
 )
 
@@ -227,6 +231,40 @@ func TestSendAndTailMistakes(t *testing.T) {
 	}
 }
 
+// TestUnreachable: commands that need a broker say at once why they cannot reach it.
+func TestUnreachable(t *testing.T) {
+	ca, err := testcert.New(t.TempDir(), "ca")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := ca.Sign("broker")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := devbroker.Start(devbroker.Options{Tenant: "acme", Kfake: []kfake.Opt{kfake.TLS(&tls.Config{Certificates: []tls.Certificate{cert.TLS}})}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(b.Close)
+	input := inputFile(t, `{"plan_name": "route"}`)
+	plan := filepath.Join(t.TempDir(), "route.star")
+	if err := os.WriteFile(plan, []byte("def plan(plan_input):\n    return PlanResult()\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"send", input}, {"tail"}, {"replay", "--plan=" + plan}} {
+		for addr, want := range map[string]string{
+			b.Addr():      "starplan: broker " + b.Addr() + " speaks TLS at this port and TLS is not set; set KAFKA_TLS_ENABLED=true",
+			"127.0.0.1:1": "starplan: 127.0.0.1:1: connect: connection refused; start the broker, or correct KAFKA_BOOTSTRAP_SERVERS",
+		} {
+			began := time.Now()
+			code, stdout, stderr := command(t.Context(), append(args, "--tenant-id=acme", "--kafka-bootstrap-servers="+addr)...)
+			if took := time.Since(began); code != 1 || stdout != "" || !strings.HasPrefix(stderr, want) || took > 10*time.Second {
+				t.Errorf("%s = %d after %v\n%s%s\nwant 1 within 10s and %q", args[0], code, took, stdout, stderr, want)
+			}
+		}
+	}
+}
+
 func TestDoctor(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -245,13 +283,19 @@ func TestDoctor(t *testing.T) {
 		want []string
 	}{
 		{"well", []string{"--tenant-id=acme", "--plan-name=good", "--kafka-group-id=new"}, 0, []string{
-			"ok    sandbox: ", "ok    plan good: loads from " + dir + "/good.star", "ok    broker " + broker + ": 1 in the cluster",
-			"ok    topic plan-inputs-acme: 4 partitions", "ok    topic plan-executions-acme: ", "ok    group new: is new; it begins at oldest",
+			"ok    sandbox: ", "ok    plan good: loads from " + dir + "/good.star", "ok    brokers " + broker + ": 1 in cluster starplan-dev",
+			"ok    topic plan-inputs-acme: 4 partitions", "ok    topic plan-executions-acme: ", "ok    right Read on group new: granted", "ok    group new: has no members", "ok    offsets of group new: none; it begins at oldest",
+		}},
+		{"a note is no failure", []string{"--tenant-id=acme", "--plan-name=good", "--kafka-group-id=new", "--kafka-start=group:nobody"}, 0, []string{
+			"note  offsets of group nobody: there are none, so the oldest records come first; correct KAFKA_START",
 		}},
 		{"bad plan", []string{"--tenant-id=acme", "--kafka-group-id=new"}, 1, []string{"FAIL  plan bad: bad.star:1:10: ", "ok    plan good"}},
 		{"no topics", []string{"--tenant-id=other", "--plan-name=good"}, 1, []string{"FAIL  topic plan-inputs-other: does not exist; create it"}},
-		{"other group", []string{"--tenant-id=acme", "--plan-name=good", "--kafka-group-id=g"}, 1, []string{"FAIL  group g: ", "whose members serve other plans (assignor starplan/all", "choose another KAFKA_GROUP_ID"}},
-		{"no broker", []string{"--tenant-id=acme", "--plan-name=good", "--kafka-bootstrap-servers=127.0.0.1:1"}, 1, []string{"FAIL  broker 127.0.0.1:1: ", "connection refused"}},
+		{"other group", []string{"--tenant-id=acme", "--plan-name=good", "--kafka-group-id=g"}, 1, []string{"FAIL  group g: ", "they serve other plans than this configuration (assignor starplan/all", "choose another KAFKA_GROUP_ID"}},
+		{"as JSON", []string{"--tenant-id=other", "--plan-name=good", "--format=json"}, 1, []string{
+			`{"subject":"topic plan-inputs-other","status":"fail","detail":"does not exist","remedy":"create it, with as many partitions as the tenant's other topics"}` + "\n",
+		}},
+		{"no broker", []string{"--tenant-id=acme", "--plan-name=good", "--kafka-bootstrap-servers=127.0.0.1:1"}, 1, []string{"FAIL  brokers 127.0.0.1:1: ", "connection refused"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			code, stdout, stderr := command(ctx, append(base, test.args...)...)

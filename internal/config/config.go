@@ -21,8 +21,8 @@ import (
 	"time"
 
 	units "github.com/docker/go-units"
-	"github.com/twmb/franz-go/pkg/kgo"
 
+	"starplan/internal/connection"
 	"starplan/internal/httpserver"
 	"starplan/internal/tracing"
 	"starplan/plan"
@@ -108,9 +108,8 @@ type Config struct {
 	Execution
 
 	Brokers []string
-	// Client are the options that every Kafka client gets: encryption and
-	// authentication.
-	Client         []kgo.Opt
+	// Connection is how every Kafka client connects: encryption and authentication.
+	Connection     connection.Settings
 	GroupID        string
 	Start          processor.Start
 	SessionTimeout time.Duration
@@ -168,7 +167,7 @@ func (f *Flags) Resolve() (Config, error) {
 		Strict:         f.Plans.Strict,
 		Execution:      f.Limits.resolve(&p),
 		Brokers:        p.brokers(f.Kafka.Bootstrap),
-		Client:         f.Security.resolve(&p),
+		Connection:     f.Security.resolve(&p),
 		SessionTimeout: p.duration("KAFKA_SESSION_TIMEOUT", f.Kafka.SessionTimeout),
 		InstanceID:     p.instanceID(f.Kafka.InstanceID),
 		Compression:    p.compression(f.Kafka.Compression),

@@ -55,7 +55,13 @@ func run(m *testing.M) (code int, err error) {
 		return 0, err
 	}
 	started := time.Now()
-	if suite.broker, err = kafkatest.Start(context.Background(), kafkatest.Options{Kind: suite.kind}); err != nil {
+	opts := kafkatest.Options{Kind: suite.kind}
+	if suite.kind == kafkatest.Kafka {
+		if err := secure(dir, &opts); err != nil {
+			return 0, err
+		}
+	}
+	if suite.broker, err = kafkatest.Start(context.Background(), opts); err != nil {
 		return 0, err
 	}
 	fmt.Printf("e2e: %s at %s, up in %v\n", suite.kind, suite.broker.Addr(), time.Since(started).Round(time.Millisecond))

@@ -25,8 +25,8 @@ const (
 	rate       = 1500 // a second
 )
 
-// timeout bounds a scenario.
-const timeout = 60 * time.Second
+// timeout bounds a scenario. Some start the program half a dozen times.
+const timeout = 2 * time.Minute
 
 var plans = []string{"collect", "route", "retry"}
 

@@ -3,26 +3,19 @@ package httpserver_test
 import (
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"encoding/pem"
 	"io"
 	"log/slog"
-	"math/big"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"starplan/internal/httpserver"
+	"starplan/internal/testcert"
 )
 
 // serve starts a server that knows nothing but how it is protected.
@@ -110,33 +103,6 @@ func TestLogLevel(t *testing.T) {
 	}
 }
 
-// certificate writes a certificate for 127.0.0.1 and its key, and gives who trusts it.
-func certificate(t *testing.T, dir string) *x509.CertPool {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
-	}
-	cert, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	der, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	certPEM := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert})
-	write(t, dir, "cert.pem", string(certPEM))
-	write(t, dir, "key.pem", string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})))
-	pool := x509.NewCertPool()
-	pool.AppendCertsFromPEM(certPEM)
-	return pool
-}
-
 func write(t *testing.T, dir, name, text string) string {
 	t.Helper()
 	file := filepath.Join(dir, name)
@@ -148,17 +114,23 @@ func write(t *testing.T, dir, name, text string) string {
 
 // The password is "secret".
 const webConfig = `tls_server_config:
-  cert_file: cert.pem
-  key_file: key.pem
+  cert_file: server.crt
+  key_file: server.key
 basic_auth_users:
   ops: $2a$04$7x.M3pLSCVWJr95kN.0tD.L8q7XVttw2czMyMIQ0qhejUZjNnyUWe
 `
 
 func TestWebConfig(t *testing.T) {
 	dir := t.TempDir()
-	pool := certificate(t, dir)
+	ca, err := testcert.New(dir, "ca")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ca.Sign("server"); err != nil {
+		t.Fatal(err)
+	}
 	srv := serve(t, httpserver.Options{ConfigFile: write(t, dir, "web.yml", webConfig)})
-	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}}
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: ca.Pool}}}
 	as := func(user, password string) func(*http.Request) {
 		return func(r *http.Request) { r.SetBasicAuth(user, password) }
 	}

@@ -27,6 +27,9 @@ func startCluster(ctx context.Context, opts Options) (*Cluster, error) {
 	if opts.Nodes < 1 || opts.Nodes > maxNodes {
 		return nil, fmt.Errorf("kafkatest: nodes: got %d, want 1 to %d", opts.Nodes, maxNodes)
 	}
+	if opts.Nodes > 1 && len(opts.Listeners) > 0 {
+		return nil, fmt.Errorf("kafkatest: listeners: got %d nodes, want 1: each node would listen on the same ports", opts.Nodes)
+	}
 	jvm, err := java()
 	if err != nil {
 		return nil, err
@@ -55,7 +58,7 @@ func startCluster(ctx context.Context, opts Options) (*Cluster, error) {
 // layOut chooses ports, and writes each node's configuration.
 func (c *Cluster) layOut(opts Options, dir, jvm, classes string) error {
 	for i := range opts.Nodes {
-		n := &Node{id: i + 1, jvm: jvm, classes: classes, dir: filepath.Join(dir, fmt.Sprintf("node%d", i+1)), port: opts.Port + i, log: opts.Logger}
+		n := &Node{id: i + 1, jvm: jvm, classes: classes, dir: filepath.Join(dir, fmt.Sprintf("node%d", i+1)), port: opts.Port + i, properties: opts.Properties, log: opts.Logger}
 		var err error
 		if opts.Port == 0 {
 			if n.port, err = FreePort(); err != nil {
@@ -72,11 +75,18 @@ func (c *Cluster) layOut(opts Options, dir, jvm, classes string) error {
 		voters = append(voters, fmt.Sprintf("%d@127.0.0.1:%d", n.id, n.controller))
 	}
 	for _, n := range c.nodes {
-		if err := n.configure(strings.Join(voters, ","), len(c.nodes), opts.Config); err != nil {
+		if err := n.configure(strings.Join(voters, ","), len(c.nodes), opts.Listeners, opts.Config); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// Tool gives the command line, without arguments, of one of Apache Kafka's own tools
+// by the name of its class, such as org.apache.kafka.tools.AclCommand.
+func (c *Cluster) Tool(class string) []string {
+	n := c.nodes[0]
+	return []string{n.jvm, "-Xmx64m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", filepath.Join(n.classes, "*"), class}
 }
 
 // Nodes are the brokers one by one, the first to the last.

@@ -26,6 +26,9 @@ func startFake(opts Options) (*Fake, error) {
 	if opts.Nodes != 1 {
 		return nil, fmt.Errorf("kafkatest: %s has 1 node, want %d; use kind %s", KFake, opts.Nodes, Kafka)
 	}
+	if len(opts.Listeners) > 0 {
+		return nil, fmt.Errorf("kafkatest: %s has 1 listener, want %d more; use kind %s", KFake, len(opts.Listeners), Kafka)
+	}
 	f := &Fake{gate: newGate()}
 	f.opts = devbroker.Options{
 		Port:    opts.Port,

@@ -74,11 +74,31 @@ type Options struct {
 	// Config is added to the configuration of each Apache Kafka node, or to the
 	// broker's configuration of kfake, and wins over what is set here.
 	Config map[string]string
+	// Listeners are further ways into a single node of Apache Kafka. Addr stays what
+	// it is: a listener without encryption, whose clients are all User:ANONYMOUS.
+	Listeners []Listener
+	// Properties are system properties of Apache Kafka's virtual machine.
+	Properties map[string]string
 	// DataDir keeps the data after Close; empty means a temporary directory that
 	// Close removes.
 	DataDir string
 	// Logger hears of starts and stops; nil discards that.
 	Logger *slog.Logger
+}
+
+// Listener is one more listener of a node of Apache Kafka.
+type Listener struct {
+	// Name in the node's configuration, in capitals.
+	Name string
+	// Protocol is how it is secured, in Kafka's words: SSL, SASL_PLAINTEXT or SASL_SSL.
+	Protocol string
+	// Port on 127.0.0.1; see FreePort.
+	Port int
+	// Advertised is where clients are told to connect, as "host:port": a proxy, say.
+	// Empty means the listener itself.
+	Advertised string
+	// Config configures this listener; keys come without the prefix listener.name.
+	Config map[string]string
 }
 
 // Broker is a broker, or a cluster of them, under test. Its methods are called

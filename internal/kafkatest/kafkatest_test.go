@@ -173,6 +173,13 @@ func TestCluster(t *testing.T) {
 	}
 }
 
+func TestListenersOfKFake(t *testing.T) {
+	_, err := kafkatest.Start(deadline(t), kafkatest.Options{Listeners: make([]kafkatest.Listener, 2)})
+	if err == nil || !strings.Contains(err.Error(), "kfake has 1 listener, want 2 more; use kind kafka") {
+		t.Errorf("Start(more listeners of kfake) = %v, want a refusal", err)
+	}
+}
+
 func TestKindFromEnv(t *testing.T) {
 	tests := []struct {
 		env  string
@@ -219,6 +226,7 @@ func TestStartKafkaFails(t *testing.T) {
 		{"format fails", "#!/bin/sh\necho no such class\nexit 3\n", mvn, kafkatest.Options{}, []string{"node 1: format", "exit status 3", "no such class"}},
 		{"ends at once", "#!/bin/sh\necho port is taken\n", mvn, kafkatest.Options{}, []string{"is not ready: kafkatest: node 1 ended: exit status 0", "port is taken"}},
 		{"too many", fine, mvn, kafkatest.Options{Nodes: 4}, []string{"kafkatest: nodes: got 4, want 1 to 3"}},
+		{"listeners of many", fine, mvn, kafkatest.Options{Nodes: 2, Listeners: make([]kafkatest.Listener, 1)}, []string{"kafkatest: listeners: got 2 nodes, want 1"}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

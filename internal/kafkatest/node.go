@@ -29,6 +29,7 @@ type Node struct {
 	dir        string // configuration, data and log
 	port       int
 	controller int
+	properties map[string]string // system properties
 	log        *slog.Logger
 	proc       *process // nil before the first start
 }
@@ -37,7 +38,7 @@ type Node struct {
 func (n *Node) Addr() string { return fmt.Sprintf("127.0.0.1:%d", n.port) }
 
 // configure writes the node's configuration.
-func (n *Node) configure(voters string, nodes int, extra map[string]string) error {
+func (n *Node) configure(voters string, nodes int, listeners []Listener, extra map[string]string) error {
 	replicas, inSync := strconv.Itoa(nodes), strconv.Itoa(max(1, nodes-1))
 	config := map[string]string{
 		"process.roles":                                    "broker,controller",
@@ -74,6 +75,7 @@ func (n *Node) configure(voters string, nodes int, extra map[string]string) erro
 		"num.io.threads":                 "4",
 		"log.cleaner.dedupe.buffer.size": "4194304",
 	}
+	listen(config, listeners)
 	maps.Copy(config, extra)
 	var text strings.Builder
 	for _, key := range slices.Sorted(maps.Keys(config)) {
@@ -86,6 +88,22 @@ func (n *Node) configure(voters string, nodes int, extra map[string]string) erro
 		return fmt.Errorf("kafkatest: %w", err)
 	}
 	return nil
+}
+
+// listen adds listeners to a node's configuration.
+func listen(config map[string]string, listeners []Listener) {
+	for _, l := range listeners {
+		addr := fmt.Sprintf("127.0.0.1:%d", l.Port)
+		config["listeners"] += "," + l.Name + "://" + addr
+		if l.Advertised != "" {
+			addr = l.Advertised
+		}
+		config["advertised.listeners"] += "," + l.Name + "://" + addr
+		config["listener.security.protocol.map"] += "," + l.Name + ":" + l.Protocol
+		for key, value := range l.Config {
+			config["listener.name."+strings.ToLower(l.Name)+"."+key] = value
+		}
+	}
 }
 
 func (n *Node) configFile() string { return filepath.Join(n.dir, "server.properties") }
@@ -123,9 +141,12 @@ func (n *Node) launch(ctx context.Context) error {
 		return fmt.Errorf("kafkatest: %w", err)
 	}
 	defer func() { _ = out.Close() }()
-	cmd := exec.Command(n.jvm, "-Xms128m", "-Xmx512m", "-XX:+UseSerialGC", "-cp", filepath.Join(n.classes, "*"),
-		"-Dorg.slf4j.simpleLogger.showDateTime=true", "-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS",
-		"kafka.Kafka", n.configFile())
+	args := []string{"-Xms128m", "-Xmx512m", "-XX:+UseSerialGC", "-cp", filepath.Join(n.classes, "*"),
+		"-Dorg.slf4j.simpleLogger.showDateTime=true", "-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS"}
+	for key, value := range n.properties {
+		args = append(args, "-D"+key+"="+value)
+	}
+	cmd := exec.Command(n.jvm, append(args, "kafka.Kafka", n.configFile())...)
 	cmd.Stdout, cmd.Stderr = out, out
 	n.proc, err = startProcess(cmd)
 	if err != nil {

@@ -149,7 +149,9 @@ func (s *Service) run(ctx context.Context) error {
 		return &ConfigError{err}
 	}
 	proc, err := processor.New(processor.Options{
-		Brokers: c.Brokers, ClientOptions: c.Client, Tenant: c.TenantID, Group: c.GroupID, Serving: c.Serving(),
+		Brokers: c.Brokers, ClientOptions: c.Connection.Options(), Principal: c.Connection.Principal(),
+		Explain: func(ctx context.Context, err error) error { return c.Connection.Explain(ctx, c.Brokers, err) },
+		Tenant:  c.TenantID, Group: c.GroupID, Serving: c.Serving(),
 		Start: c.Start, SessionTimeout: c.SessionTimeout, InstanceID: c.InstanceID, Compression: c.Compression, Delivery: c.Delivery,
 		DeadLetterTopic: c.DeadLetterTopic, StepLimit: c.Limits.MaxSteps,
 		Runner: s.tracer.Runner(s.history.Runner(plans, plans.Source)), Logger: s.log, Registerer: s.reg,
