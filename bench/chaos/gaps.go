@@ -124,10 +124,10 @@ func (w *world) recovery(ctx context.Context) error {
 // neighbours has a plan that burns ten seconds a record beside a fast one in the
 // same partition, and measures how long the fast one's answers take.
 func (w *world) neighbours(ctx context.Context) error {
-	const last, burn = time.Minute, 10 * slowLoops
+	const last, burns = time.Minute, 10 * time.Second
 	slow, fast := w.traffic(), w.traffic()
 	slow.Plans, slow.Graphs, slow.Rate, slow.Count = planNames[:1], 0, 0.1, int(last.Seconds()/10)
-	slow.Share, slow.SlowLoops = map[load.Kind]float64{load.Slow: 1}, burn
+	slow.Share, slow.SlowLoops = map[load.Kind]float64{load.Slow: 1}, int(float64(w.slowLoops)*float64(burns)/float64(slowLasts))
 	fast.Plans, fast.Graphs, fast.Rate, fast.Count, fast.Share = planNames[1:], 0, 50, int(last.Seconds()*50), nil
 	produced := make(chan error, 2)
 	for _, traffic := range []load.Options{slow, fast} {

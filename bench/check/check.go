@@ -17,10 +17,10 @@ package check
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -202,6 +202,14 @@ func (c *Checker) Open() int {
 	return c.open
 }
 
+// Answered is the number of inputs that have an answer. Like Open it is cheap,
+// where a Report looks at everything.
+func (c *Checker) Answered() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.found
+}
+
 // Wait returns when every input so far that wants an answer has one, or with an
 // error that says how many are missing when ctx ends before.
 func (c *Checker) Wait(ctx context.Context) error {
@@ -329,9 +337,19 @@ func compareAnswers(a, b Answer) int {
 	return int(a.Offset - b.Offset)
 }
 
+// compareFindings orders by kind, then by the input's place, then by the answer's.
 func compareFindings(a, b Finding) int {
 	if a.Kind != b.Kind {
 		return int(a.Kind) - int(b.Kind)
 	}
-	return strings.Compare(a.position(), b.position())
+	switch {
+	case a.Input != nil && b.Input != nil:
+		return cmp.Or(cmp.Compare(a.Input.Topic, b.Input.Topic), cmp.Compare(a.Input.Partition, b.Input.Partition), cmp.Compare(a.Input.Offset, b.Input.Offset))
+	case a.Input == nil && b.Input == nil:
+		return compareAnswers(*a.Answer, *b.Answer)
+	case a.Input != nil:
+		return -1
+	default:
+		return 1
+	}
 }

@@ -58,16 +58,6 @@ func (f Finding) String() string {
 	return b.String()
 }
 
-// position orders findings of one kind.
-func (f Finding) position() string {
-	switch {
-	case f.Input != nil:
-		return fmt.Sprintf("%s/%010d/%020d", f.Input.Topic, f.Input.Partition, f.Input.Offset)
-	default:
-		return fmt.Sprintf("~%010d/%020d", f.Answer.Partition, f.Answer.Offset)
-	}
-}
-
 // Report is the result of a comparison.
 type Report struct {
 	// Inputs is how many records were put in, Wanted how many of them are to be answered.

@@ -93,7 +93,7 @@ type Options struct {
 	Timeout time.Duration
 	// Share of Count for kinds other than Good, from 0 to 1 together.
 	Share map[Kind]float64
-	// SlowLoops is how often a plan loops on a Slow input; some 10 million a second.
+	// SlowLoops is how often a plan loops on a Slow input; see Loops.
 	SlowLoops int
 	// Seed of the mixture.
 	Seed uint64

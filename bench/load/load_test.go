@@ -199,3 +199,10 @@ func TestMixtureIsDrawnFromSeed(t *testing.T) {
 		t.Error("mixtures of two seeds are the same")
 	}
 }
+
+func TestLoops(t *testing.T) {
+	short, err := load.Loops(time.Second)
+	if err != nil || short < 10_000 || short > 1_000_000_000 {
+		t.Errorf("Loops(1s) = %d, %v, want a number that takes a second", short, err)
+	}
+}
