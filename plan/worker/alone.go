@@ -62,7 +62,7 @@ func (p *Pool) check(ctx context.Context, src *plan.Source, limit time.Duration)
 	case err == nil:
 		_, fault, err := decodeChecked(reply)
 		if err != nil {
-			return &deathError{reasonProtocol, err.Error()}
+			return &deathError{reason: reasonProtocol, cause: err.Error()}
 		}
 		if fault != nil {
 			return fault
@@ -87,11 +87,30 @@ func (p *Pool) check(ctx context.Context, src *plan.Source, limit time.Duration)
 	}
 }
 
+// maxKilled is how many workers may be killed from outside over one thing they
+// were alone with. A plan cannot send signals, so it is not to blame; but nor may
+// what somebody hunts be tried for ever.
+const maxKilled = 4
+
 // runAlone starts a worker, loads a plan, asks one thing, and gives the payload
 // of the reply, a frame of kind want. The worker does not outlive the call; when
 // ctx ends it is killed. extra is how large the reply may be beyond an execution.
+// Where the worker is killed from outside, another one is asked.
 // The error is a *deathError where the worker was started and gave no reply.
 func (p *Pool) runAlone(ctx context.Context, src *plan.Source, ask func(*encoder), want kind, extra int) ([]byte, error) {
+	for killed := 1; ; killed++ {
+		reply, err := p.runOnce(ctx, src, ask, want, extra)
+		var dead *deathError
+		if !errors.As(err, &dead) || !dead.outside || killed == maxKilled || ctx.Err() != nil {
+			return reply, err
+		}
+		p.count(dead.reason)
+		p.log.Warn("plan worker ended", "reason", string(dead.reason), "cause", dead.cause, "plan", src.Label())
+	}
+}
+
+// runOnce is runAlone in one worker.
+func (p *Pool) runOnce(ctx context.Context, src *plan.Source, ask func(*encoder), want kind, extra int) ([]byte, error) {
 	proc, err := start(ctx, p.hello, p.opts.env, p.opts.answerLimit()+extra)
 	if err != nil {
 		return nil, err
@@ -124,7 +143,7 @@ func (p *Pool) runAlone(ctx context.Context, src *plan.Source, ask func(*encoder
 		if quiet.Load() {
 			r = reasonProtocol
 		}
-		return nil, &deathError{r, causeOf(r, fault, d)}
+		return nil, &deathError{r, causeOf(r, fault, d), d.outside() && !quiet.Load()}
 	}
 	return reply, nil
 }

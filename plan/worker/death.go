@@ -182,8 +182,8 @@ func (p *Pool) conclude(j *job, out execution.Outcome) {
 }
 
 // retry runs a record alone in a fresh worker, within what is left of its time.
-// A worker that died of a neighbour, or was killed from outside, is so forgiven;
-// what dies again has shown that it is at fault itself.
+// A worker that died of a neighbour is so forgiven; what dies again by itself has
+// shown that it is at fault.
 func (p *Pool) retry(j *job, first reason, firstCause string, begun time.Time) {
 	deadline := begun.Add(p.opts.Limits.Timeout)
 	ctx, cancel := context.WithDeadline(p.ctx, deadline)
@@ -254,8 +254,9 @@ func (p *Pool) count(r reason) {
 
 // deathError is the end of a worker that was to do one thing.
 type deathError struct {
-	reason reason
-	cause  string
+	reason  reason
+	cause   string
+	outside bool // It was killed by somebody else than the pool and the kernel.
 }
 
 func (e *deathError) Error() string { return fmt.Sprintf("worker died: %s: %s", e.reason, e.cause) }

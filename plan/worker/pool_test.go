@@ -2,6 +2,7 @@ package worker
 
 import (
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -132,6 +133,57 @@ func TestKilledWorkerLosesNothing(t *testing.T) {
 	signalAll(t, p, syscall.SIGKILL)
 	wg.Wait()
 	waitFor(t, "the death is counted", func() bool { return p.Stats().Restarts["crash"] > 0 })
+}
+
+// TestHuntedRecord has every worker of a record killed, its second one and third,
+// and the record nevertheless answered: it is not at fault. Killed once more, it
+// is given up.
+func TestHuntedRecord(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		kills int
+		want  execution.Reason
+	}{
+		{"forgiven", maxKilled, ""},
+		{"given up", maxKilled + 1, execution.ReasonCrash},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			p := newPool(t, Options{Workers: 1, Limits: plan.Limits{Timeout: time.Minute}})
+			src := source(t, "spin", directive+"value")
+			warmUp(t, p, src)
+			done := make(chan execution.Outcome, 1)
+			p.Start(t.Context(), src, record(t, "spin", 1, "spin 300ms"), func(out execution.Outcome) { done <- out })
+			waitFor(t, "the record begins", func() bool {
+				p.mu.Lock()
+				defer p.mu.Unlock()
+				return slices.ContainsFunc(p.workers, func(w *worker) bool { return w.count() > 0 && w.front().begun })
+			})
+			signalAll(t, p, syscall.SIGKILL)
+			for kill := 2; kill <= test.kills; kill++ {
+				killAlone(t, p, uint64(kill-1))
+			}
+			if out := <-done; out.Reason != test.want {
+				t.Errorf("killed %d times = %q %q, want %q", test.kills, out.Reason, out.Message, test.want)
+			}
+		})
+	}
+}
+
+// killAlone kills the worker that runs a record alone, once so many have died.
+func killAlone(t *testing.T, p *Pool, deaths uint64) {
+	t.Helper()
+	waitFor(t, "a worker is alone with the record", func() bool {
+		if p.Stats().Restarts["crash"] < deaths {
+			return false
+		}
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		for proc := range p.alone {
+			proc.kill()
+			return true
+		}
+		return false
+	})
 }
 
 func pidOf(t *testing.T, p *Pool) int {

@@ -246,6 +246,10 @@ func (d death) overflow() bool {
 	return d.code == 2 && strings.Contains(d.stderr, "stack overflow")
 }
 
+// outside reports whether somebody killed the process who is neither the pool,
+// as far as this can tell, nor the kernel for want of memory.
+func (d death) outside() bool { return d.killed && !d.outOfMemory() }
+
 // cause describes a death in a few words, for messages and the log.
 func (d death) cause() string {
 	switch {
@@ -253,7 +257,7 @@ func (d death) cause() string {
 		return "out of memory"
 	case d.overflow():
 		return fmt.Sprintf("stack limit of %d MiB exceeded", maxStack>>20)
-	case d.killed:
+	case d.outside():
 		return "killed from outside"
 	case d.signal != "":
 		return "signal: " + d.signal
