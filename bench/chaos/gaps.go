@@ -55,6 +55,13 @@ func (a *arrivals) reset() {
 	a.gap = 0
 }
 
+// forget drops the delays that were noted so far.
+func (a *arrivals) forget() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	clear(a.delays)
+}
+
 // longest gives the longest gap since reset, one that lasts included.
 func (a *arrivals) longest() time.Duration {
 	a.mu.Lock()
@@ -124,18 +131,26 @@ func (w *world) recovery(ctx context.Context) error {
 // neighbours has a plan that burns ten seconds a record beside a fast one in the
 // same partition, and measures how long the fast one's answers take.
 func (w *world) neighbours(ctx context.Context) error {
-	const last, burns = time.Minute, 10 * time.Second
-	slow, fast := w.traffic(), w.traffic()
-	slow.Plans, slow.Graphs, slow.Rate, slow.Count = planNames[:1], 0, 0.1, int(last.Seconds()/10)
-	slow.Share, slow.SlowLoops = map[load.Kind]float64{load.Slow: 1}, int(float64(w.slowLoops)*float64(burns)/float64(slowLasts))
-	fast.Plans, fast.Graphs, fast.Rate, fast.Count, fast.Share = planNames[1:], 0, 50, int(last.Seconds()*50), nil
-	produced := make(chan error, 2)
-	for _, traffic := range []load.Options{slow, fast} {
-		go func() {
-			_, err := load.Run(ctx, traffic)
-			produced <- err
-		}()
+	const warm, last = 5 * time.Second, 50 * time.Second
+	fast := w.traffic()
+	fast.Plans, fast.Graphs, fast.Rate, fast.Share = planNames[1:], 0, 50, nil
+	// A member that still joins, and a broker that still warms up, are not what is
+	// measured.
+	fast.Count = int(warm.Seconds() * fast.Rate)
+	if _, err := load.Run(ctx, fast); err != nil {
+		return err
 	}
+	if err := w.checker.Wait(ctx); err != nil {
+		return err
+	}
+	w.arrived.forget()
+	fast.Count = int(last.Seconds() * fast.Rate)
+	produced := make(chan error, 2)
+	go func() {
+		_, err := load.Run(ctx, fast)
+		produced <- err
+	}()
+	go func() { produced <- w.burn(ctx, planNames[0], last) }()
 	err := errors.Join(<-produced, <-produced, w.checker.Wait(ctx))
 	for _, name := range planNames {
 		delays := w.arrived.of(name)
@@ -146,6 +161,28 @@ func (w *world) neighbours(ctx context.Context) error {
 		err = errors.Join(err, fmt.Errorf("p99 of the fast plan is %v, want below 100ms", p99))
 	}
 	return err
+}
+
+// burn gives a plan a record every ten seconds that keeps it busy for as long. A
+// machine that has become slower since it was measured gets them less often:
+// several at once would be another plan.
+func (w *world) burn(ctx context.Context, plan string, last time.Duration) error {
+	const every = 10 * time.Second
+	slow := w.traffic()
+	slow.Plans, slow.Graphs, slow.Count = []string{plan}, 0, 1
+	slow.Share, slow.SlowLoops = map[load.Kind]float64{load.Slow: 1}, int(float64(w.slowLoops)*float64(every)/float64(slowLasts))
+	for begin, n := time.Now(), 0; time.Since(begin) < last; n++ {
+		next := time.Now().Add(every)
+		if _, err := load.Run(ctx, slow); err != nil {
+			return err
+		}
+		for time.Now().Before(next) || len(w.arrived.of(plan)) <= n {
+			if !sleep(ctx, 10*time.Millisecond) {
+				return ctx.Err()
+			}
+		}
+	}
+	return nil
 }
 
 // of gives the delays of a key's executions.
