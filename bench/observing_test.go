@@ -133,7 +133,7 @@ func startBare(ctx context.Context, b *testing.B, addr, tenant string, observed 
 	running := 1
 	if observed {
 		h := history.New(history.Options{})
-		opts.Registerer, opts.Runner = prometheus.NewRegistry(), h.Runner(opts.Runner, plans.Source)
+		opts.Registerer, opts.Observer = prometheus.NewRegistry(), h.Observer(plans.Source)
 		running++
 		go func() {
 			h.Run(ctx)

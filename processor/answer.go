@@ -90,7 +90,11 @@ func (c *committer) replace(e *entry, size int) {
 		t.replaced = true
 		limit := max(0, c.maxRecord()-overhead-len(t.record.Key))
 		message := fmt.Sprintf("Execution of %d bytes exceeds the %d bytes that topic %s takes; raise its max.message.bytes or return less", size, limit, c.output)
-		t.outcome = c.opts.Runner.Fail(toRecord(t.record), execution.ReasonTooLarge, message)
+		rec := toRecord(t.record)
+		t.outcome = c.opts.Runner.Fail(rec, execution.ReasonTooLarge, message)
+		if c.opts.Observer != nil {
+			c.opts.Observer.Corrected(rec, t.outcome)
+		}
 		c.metrics.failed(t.outcome)
 		c.logFailure(t.record, t.outcome)
 		if !c.excess(t) {

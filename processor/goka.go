@@ -48,6 +48,10 @@ func (p *Processor) callback(ctx goka.Context, _ any) {
 	}
 	record := e.Data.record
 	p.opts.Runner.Start(part.ctx, toRecord(record), func(o execution.Outcome) {
+		// Before the committer sees it, who may correct it.
+		if p.opts.Observer != nil {
+			p.opts.Observer.Answered(toRecord(record), o)
+		}
 		if p.core.finish(part, e, o) {
 			p.metrics.ended(o)
 			p.logOutcome(record, o)

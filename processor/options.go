@@ -116,6 +116,8 @@ type Options struct {
 	DeadLetterTopic string
 	// Runner executes plans. Required.
 	Runner Runner
+	// Observer is told of answers; may be nil.
+	Observer Observer
 	// MaxAheadRecords and MaxAheadBytes bound how far execution runs ahead of the
 	// committed offsets in this process; 0 means the defaults. When one is
 	// reached, a partition that holds its share is not fetched for the time being.

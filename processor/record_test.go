@@ -5,7 +5,9 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -82,7 +84,10 @@ func testForeignAndEmptyRecords(t *testing.T, d Delivery) {
 		input("plan", "1"), input("foreign", "2"), tombstone, input("plan", ""), keyless,
 		input("plan", "poison"), input("plan", "3"), input("foreign", "4"))
 	r := &fakeRunner{run: decoding}
-	p := start(t, optionsFor(t, c, d, r))
+	var seen told
+	o := optionsFor(t, c, d, r)
+	o.Observer = &seen
+	p := start(t, o)
 	got := read(t, c, outputs).count(3)
 	for i, want := range []string{"OK 0/0 1", "FAILED 0/5", "OK 0/6 3"} {
 		if string(got[i].Value) != want {
@@ -119,7 +124,10 @@ func testTooLarge(t *testing.T, d Delivery) {
 		}
 		done(answerTo(rec))
 	}}
-	p := start(t, optionsFor(t, c, d, r))
+	var seen told
+	o := optionsFor(t, c, d, r)
+	o.Observer = &seen
+	p := start(t, o)
 	got := read(t, c, outputs).count(3)
 	for i, want := range []string{"OK 0/0 1", "FAILED 0/1 Execution of 30000 bytes exceeds the ", "OK 0/2 2"} {
 		if !strings.HasPrefix(string(got[i].Value), want) {
@@ -130,6 +138,37 @@ func testTooLarge(t *testing.T, d Delivery) {
 		t.Errorf("MaxExecutionBytes() = %d, want %d", got, want)
 	}
 	eventually(t, "the commit", func() bool { return committed(t, cl)[0].At == 3 })
+	if diff := cmp.Diff([]string{"0 answered", "1 answered", "2 answered", "1 corrected"}, seen.all()); diff != "" {
+		t.Errorf("the observer was told (-want +got):\n%s", diff)
+	}
+}
+
+// told is an observer that keeps what it is told of.
+type told struct {
+	mu   sync.Mutex
+	list []string
+}
+
+func (o *told) Answered(rec execution.Record, _ execution.Outcome) { o.add(rec, "answered") }
+
+func (o *told) Corrected(rec execution.Record, out execution.Outcome) {
+	if out.Reason == execution.ReasonTooLarge {
+		o.add(rec, "corrected")
+	}
+}
+
+func (o *told) add(rec execution.Record, what string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.list = append(o.list, fmt.Sprintf("%d %s", rec.Offset, what))
+}
+
+// all gives what was told, answers first.
+func (o *told) all() []string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	slices.SortStableFunc(o.list, func(a, b string) int { return strings.Compare(a[2:], b[2:]) })
+	return o.list
 }
 
 // noise is bytes that do not compress.

@@ -20,3 +20,14 @@ type Runner interface {
 	// when the broker refuses the execution for its size.
 	Fail(rec execution.Record, reason execution.Reason, message string) execution.Outcome
 }
+
+// Observer is told of answers as they come, to show them. What it does is done for
+// every record before the next thing is: it is to be quick. An Observer is safe for
+// concurrent use.
+type Observer interface {
+	// Answered is told of an answer that Start of the Runner gave, also of one that
+	// comes too late to count.
+	Answered(rec execution.Record, out execution.Outcome)
+	// Corrected is told of the answer of Fail, which takes the place of one before.
+	Corrected(rec execution.Record, out execution.Outcome)
+}

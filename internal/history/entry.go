@@ -101,33 +101,24 @@ func (p *Payloads) size() int {
 	return n
 }
 
-// noted is a record with its answer, as they came.
-type noted struct {
+// entry is an execution as it was noted, and as it is shown once it is decoded.
+type entry struct {
+	seq uint64
+	at  time.Time
+	// A record with its answer, as they came; let go when view is set.
 	rec execution.Record
 	out execution.Outcome
 	src *plan.Source
 	// inputSize is that of rec's value, which may have been let go.
 	inputSize int
-}
-
-// entry is an execution as it was noted, and as it is shown once it is decoded.
-// Entries are small: there is one for each record.
-type entry struct {
-	seq uint64
-	at  time.Time
-	// noted is nil once view is set.
-	noted *noted
 
 	view     *Execution
 	payloads *Payloads
 }
 
-// bytes is what the entry refers to and will let go.
+// bytes is what the entry refers to and will let go; none once it is decoded.
 func (e *entry) bytes() int {
-	if e.view != nil {
-		return 0
-	}
-	return len(e.noted.rec.Value) + len(e.noted.out.Value)
+	return len(e.rec.Value) + len(e.out.Value)
 }
 
 // execID is that of the execution.
@@ -135,7 +126,7 @@ func (e *entry) execID() string {
 	if e.view != nil {
 		return e.view.ExecID
 	}
-	return e.noted.out.ExecID
+	return e.out.ExecID
 }
 
 // forget makes an entry that no reader finds, and gives the bytes that it let go.
@@ -148,14 +139,14 @@ func (e *entry) forget() int {
 // decode makes the view. All that it keeps is copied: a record's bytes belong to
 // a batch that would otherwise stay in memory as a whole.
 func (e *entry) decode(payloads bool) {
-	rec, out, src := &e.noted.rec, &e.noted.out, e.noted.src
+	rec, out, src := &e.rec, &e.out, e.src
 	x := &Execution{
 		Seq: e.seq, Ended: e.at, Topic: rec.Topic, Partition: rec.Partition, Offset: rec.Offset, Timestamp: rec.Timestamp,
 		Key: cut(string(rec.Key[:min(len(rec.Key), 4*maxName)]), maxName), ExecID: out.ExecID,
 		Plan: strings.ToValidUTF8(out.Plan, "\uFFFD"), Digest: out.Digest, Status: Succeeded, Reason: out.Reason,
 		Message: out.Message, PlanError: out.PlanError, Duration: out.Duration, Steps: out.Steps,
 		Position: cut(out.Position, maxName), Backtrace: cut(out.Backtrace, maxBacktrace),
-		InputSize: e.noted.inputSize, OutputSize: len(out.Value),
+		InputSize: e.inputSize, OutputSize: len(out.Value),
 	}
 	if out.Reason != "" {
 		x.Status = Failed
@@ -177,7 +168,7 @@ func (e *entry) decode(payloads bool) {
 	if payloads {
 		e.payloads = &Payloads{Input: keep(rec.Value), Output: keep(out.Value), Prints: out.Prints}
 	}
-	e.view, e.noted = x, nil
+	*e = entry{seq: e.seq, at: e.at, view: x, payloads: e.payloads}
 }
 
 func keep(b []byte) []byte {

@@ -62,21 +62,16 @@ type History struct {
 	now  func() time.Time
 	// settling serializes the decoding.
 	settling sync.Mutex
-	// unused holds what was noted and is not remembered any more, for what comes next:
-	// most is pushed out before anybody looks.
-	unused  sync.Pool
-	version atomic.Uint64
+	version  atomic.Uint64
 
-	mu sync.Mutex
-	// decoding: settle is at what was noted, without the mutex.
-	decoding bool
-	seq      uint64
-	last     ring
-	failed   ring
-	waiting  int // Bytes that are referred to by entries not decoded yet.
-	total    series
-	plans    map[string]*series
-	lag      lagSeries
+	mu      sync.Mutex
+	seq     uint64
+	last    ring
+	failed  ring
+	waiting int // Bytes that are referred to by entries not decoded yet.
+	total   series
+	plans   map[string]*series
+	lag     lagSeries
 	// stats are the totals as of an interval; they are computed once for it.
 	stats     map[string]Total
 	statsTick int64
@@ -121,31 +116,15 @@ func (h *History) sampleLag() {
 // show the lines around its position; nil where it did not fail or is not known.
 // Neither may be changed afterwards.
 func (h *History) Add(rec execution.Record, out execution.Outcome, src *plan.Source) {
-	n := h.newNoted(rec)
-	n.out, n.src = out, src
-	h.add(n)
-}
-
-func (h *History) newNoted(rec execution.Record) *noted {
-	n, ok := h.unused.Get().(*noted)
-	if !ok {
-		n = new(noted)
-	}
-	n.rec = rec
-	return n
-}
-
-// add takes n over.
-func (h *History) add(n *noted) {
 	now := h.now()
 	h.mu.Lock()
 	at := tick(now)
-	failed := n.out.Reason != ""
-	h.total.add(at, n.out.Duration, failed)
-	if s := h.seriesOf(n.out.Plan); s != nil {
-		s.add(at, n.out.Duration, failed)
+	failed := out.Reason != ""
+	h.total.add(at, out.Duration, failed)
+	if s := h.seriesOf(out.Plan); s != nil {
+		s.add(at, out.Duration, failed)
 	}
-	over := h.note(now, n)
+	over := h.note(now, &rec, &out, src)
 	h.mu.Unlock()
 	if over {
 		h.settle()
@@ -167,29 +146,24 @@ func (h *History) Correct(rec execution.Record, out execution.Outcome) {
 		if e.view != nil {
 			out.Duration, out.Steps = e.view.Duration, e.view.Steps
 		} else {
-			out.Duration, out.Steps = e.noted.out.Duration, e.noted.out.Steps
+			out.Duration, out.Steps = e.out.Duration, e.out.Steps
 		}
 		h.waiting -= e.forget()
 	}
-	h.note(now, &noted{rec: rec, out: out})
+	h.note(now, &rec, &out, nil)
 }
 
 // note puts an entry into the rings. It reports that the entries refer to more
 // bytes than they should. It is called with the mutex held.
-func (h *History) note(now time.Time, n *noted) (over bool) {
+func (h *History) note(now time.Time, rec *execution.Record, out *execution.Outcome, src *plan.Source) (over bool) {
 	h.seq++
-	n.inputSize = len(n.rec.Value)
-	if !h.opts.Payloads {
-		n.rec.Value = nil
-	}
 	e, freed := h.last.next()
-	if old := e.noted; old != nil && old.out.Reason == "" && !h.decoding { // Failures are in two rings.
-		*old = noted{}
-		h.unused.Put(old)
+	*e = entry{seq: h.seq, at: now, rec: *rec, out: *out, src: src, inputSize: len(rec.Value)}
+	if !h.opts.Payloads {
+		e.rec.Value = nil
 	}
-	*e = entry{seq: h.seq, at: now, noted: n}
 	h.waiting += e.bytes() - freed
-	if n.out.Reason != "" {
+	if out.Reason != "" {
 		f, freed := h.failed.next()
 		*f = *e
 		h.waiting += e.bytes() - freed
@@ -276,7 +250,6 @@ func (h *History) settle() {
 			return true
 		})
 	}
-	h.decoding = len(fresh) > 0
 	h.mu.Unlock()
 	if len(fresh) == 0 {
 		return
@@ -291,7 +264,6 @@ func (h *History) settle() {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.decoding = false
 	for _, r := range []*ring{&h.last, &h.failed} {
 		r.newest(func(e *entry) bool {
 			if s := settled[e.seq]; s != nil && e.view == nil {

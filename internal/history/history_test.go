@@ -252,7 +252,7 @@ func TestNothingIsHeld(t *testing.T) {
 	<-done
 	for _, r := range []*ring{&h.last, &h.failed} {
 		e := r.entries[0]
-		if e.noted != nil || e.view == nil {
+		if e.out.Value != nil || e.view == nil {
 			t.Errorf("the entry still holds %+v", e)
 		}
 	}

@@ -154,7 +154,7 @@ func (s *Service) run(ctx context.Context) error {
 		Tenant:  c.TenantID, Group: c.GroupID, Serving: c.Serving(),
 		Start: c.Start, SessionTimeout: c.SessionTimeout, InstanceID: c.InstanceID, Compression: c.Compression, Delivery: c.Delivery,
 		DeadLetterTopic: c.DeadLetterTopic, StepLimit: c.Limits.MaxSteps,
-		Runner: s.tracer.Runner(s.history.Runner(plans, plans.Source)), Logger: s.log, Registerer: s.reg,
+		Runner: s.tracer.Runner(plans), Observer: s.history.Observer(plans.Source), Logger: s.log, Registerer: s.reg,
 	})
 	if err != nil {
 		return &ConfigError{err}

@@ -1,7 +1,6 @@
 package history_test
 
 import (
-	"context"
 	"os"
 	"path/filepath"
 	"testing"
@@ -48,60 +47,47 @@ func routeRecord(t testing.TB, offset int64) execution.Record {
 	return execution.Record{Topic: "plan-inputs-acme", Offset: offset, Timestamp: time.UnixMilli(1), Key: []byte("route"), Value: value}
 }
 
-// run gives the answer of a runner.
-func run(t testing.TB, r processor.Runner, rec execution.Record) execution.Outcome {
-	answer := make(chan execution.Outcome, 1)
-	r.Start(t.Context(), rec, func(out execution.Outcome) { answer <- out })
-	return <-answer
+// answer has a plan answer a record.
+func answer(t testing.TB, plans *plan.Catalog, rec execution.Record) execution.Outcome {
+	done := make(chan execution.Outcome, 1)
+	plans.Start(t.Context(), rec, func(out execution.Outcome) { done <- out })
+	return <-done
 }
 
-func TestRunner(t *testing.T) {
+func TestObserver(t *testing.T) {
 	plans, path := catalog(t, failing)
 	h := history.New(history.Options{})
-	o := h.Runner(plans, plans.Source)
+	var o processor.Observer = h.Observer(plans.Source)
 
 	// What is answered is noted, with the lines of the plan that ran.
-	out := run(t, o, routeRecord(t, 1))
+	rec := routeRecord(t, 1)
+	out := answer(t, plans, rec)
+	o.Answered(rec, out)
 	x, _ := h.Find(out.ExecID)
 	if x == nil || x.Status != history.Failed || x.Source == nil || x.Source.Line != 2 || x.Parents[0].Name != "fetch" {
 		t.Fatalf("the history has %+v, want the failure with its source", x)
 	}
 
 	// A plan that was replaced meanwhile has other lines: better none than those.
-	late := h.Runner(slow{plans, func() {
-		if err := os.WriteFile(path, []byte("# Other lines.\n"+failing), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := plans.Reload(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-	}}, plans.Source)
-	out = run(t, late, routeRecord(t, 2))
+	rec = routeRecord(t, 2)
+	out = answer(t, plans, rec)
+	if err := os.WriteFile(path, []byte("# Other lines.\n"+failing), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := plans.Reload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	o.Answered(rec, out)
 	if x, _ := h.Find(out.ExecID); x == nil || x.Source != nil || x.Position != "route.star:2:9" {
 		t.Errorf("the history has %+v, want a position without source", x)
 	}
 
 	// An answer that is withdrawn is shown as what took its place.
-	rec := routeRecord(t, 3)
-	run(t, o, rec)
-	out = o.Fail(rec, execution.ReasonTooLarge, "too large")
+	rec = routeRecord(t, 3)
+	o.Answered(rec, answer(t, plans, rec))
+	out = plans.Fail(rec, execution.ReasonTooLarge, "too large")
+	o.Corrected(rec, out)
 	if x, _ := h.Find(out.ExecID); x == nil || x.Reason != execution.ReasonTooLarge || len(h.Executions(history.Filter{})) != 3 {
 		t.Errorf("the history has %+v, want it too large, and three executions", x)
 	}
-	if got := o.Accept([]byte("other")); got != execution.SkipForeign {
-		t.Errorf("Accept(other) = %q, want %q", got, execution.SkipForeign)
-	}
-}
-
-// slow is a runner that something happens in before it answers.
-type slow struct {
-	processor.Runner
-	before func()
-}
-
-func (s slow) Start(ctx context.Context, rec execution.Record, done func(execution.Outcome)) {
-	s.Runner.Start(ctx, rec, func(out execution.Outcome) {
-		s.before()
-		done(out)
-	})
 }
