@@ -10,7 +10,7 @@ import (
 
 // tryLoops are run tries times to learn how fast this machine is.
 const (
-	tryLoops = 1_000_000
+	tryLoops = 300_000
 	tries    = 3
 )
 

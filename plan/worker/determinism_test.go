@@ -54,7 +54,7 @@ func pureJobs(t *testing.T) []pureJob {
 // any number of workers, and on a processor that lacks an instruction.
 func TestExecutionsAreDeterministic(t *testing.T) {
 	jobs := pureJobs(t)
-	lim := plan.Limits{MaxSteps: 500_000}
+	lim := plan.Limits{MaxSteps: 200_000}
 	want := runAll(t, jobs, Options{Workers: 1, Limits: lim, Tenant: scripts.Tenant})
 	for _, test := range []struct {
 		name string
