@@ -218,12 +218,12 @@ func (p *Processor) starts(ctx context.Context, since beginning, oldest kadm.Lis
 	switch p.opts.Start.kind {
 	case startLatest:
 		if since.milli > 0 {
-			at, err = p.admin.ListOffsetsAfterMilli(ctx, since.milli, p.input)
+			at, err = p.after(ctx, since.milli)
 		} else {
 			at, err = p.admin.ListEndOffsets(ctx, p.input)
 		}
 	case startTime:
-		at, err = p.admin.ListOffsetsAfterMilli(ctx, p.opts.Start.time.UnixMilli(), p.input)
+		at, err = p.after(ctx, p.opts.Start.time.UnixMilli())
 	case startGroup:
 		return p.startsLike(ctx, p.opts.Start.group)
 	default:
@@ -240,6 +240,28 @@ func (p *Processor) starts(ctx context.Context, since beginning, oldest kadm.Lis
 		starts[n] = commit{offset: o.Offset, epoch: -1}
 	}
 	return starts, nil
+}
+
+// after gives the first offsets from a time on, in milliseconds of Unix time. Where
+// there is none, kadm asks for the end by a second request: what arrives between the
+// two would be passed over. So the end is asked for before as well, and nothing
+// beyond that one is passed over.
+func (p *Processor) after(ctx context.Context, milli int64) (kadm.ListedOffsets, error) {
+	end, err := p.admin.ListEndOffsets(ctx, p.input)
+	if err != nil {
+		return nil, err
+	}
+	at, err := p.admin.ListOffsetsAfterMilli(ctx, milli, p.input)
+	if err != nil {
+		return nil, err
+	}
+	for n, o := range at[p.input] {
+		if last, ok := end.Lookup(p.input, n); ok && last.Err == nil && o.Err == nil {
+			o.Offset = min(o.Offset, last.Offset)
+			at[p.input][n] = o
+		}
+	}
+	return at, nil
 }
 
 // startsLike gives where another group stands.

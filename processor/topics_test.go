@@ -162,6 +162,32 @@ func TestAddedPartitions(t *testing.T) {
 	}
 }
 
+// TestStartAtTheEndPassesNothingOver has records arrive while a new partition's
+// beginning is looked for: there was none yet after the group's, and now there is.
+func TestStartAtTheEndPassesNothingOver(t *testing.T) {
+	c := cluster(t, 1)
+	o := hasty(options(t, c, &fakeRunner{}))
+	o.Start = Latest()
+	start(t, o)
+	eventually(t, "the first commit", func() bool { return len(committed(t, client(t, c))) == 1 })
+	out := read(t, c, outputs)
+	var sent []*kgo.Record
+	searched := false
+	c.ControlKey(int16(kmsg.ListOffsets), func(kreq kmsg.Request) (kmsg.Response, error, bool) {
+		c.KeepControl()
+		switch of := kreq.(*kmsg.ListOffsetsRequest).Topics[0].Partitions[0].Timestamp; {
+		case of >= 0:
+			searched = true
+		case of == -1 && searched && sent == nil:
+			c.SleepControl(func() { sent = sendAnew(t, c, "new", 100) })
+		}
+		return nil, nil, false
+	})
+	grow(t, c, inputs, 4)
+	out.until("answers on all partitions", func() bool { return len(of(out.records, "new")) == 100 })
+	checkAnswers(t, sent, of(out.records, "new"), false)
+}
+
 // of gives the records whose key begins with a text.
 func of(records []*kgo.Record, key string) []*kgo.Record {
 	var some []*kgo.Record
