@@ -128,7 +128,7 @@ type Broker interface {
 const minSessionTimeout = time.Second
 
 // startTimeout bounds a start where the caller's context does not.
-const startTimeout = 60 * time.Second
+const startTimeout = 2 * time.Minute
 
 // Start starts a broker and returns when it answers. The caller closes it.
 func Start(ctx context.Context, opts Options) (Broker, error) {
