@@ -142,13 +142,13 @@ func (p *Processor) begin(ctx context.Context, places map[int32]placement, fresh
 	if err != nil {
 		return err
 	}
-	starts, err := p.starts(ctx, since, oldest)
-	if err != nil {
-		return fmt.Errorf("start at %v: %w", p.opts.Start, err)
-	}
 	end, err := p.admin.ListEndOffsets(ctx, p.input)
 	if err != nil {
 		return fmt.Errorf("end offsets: %w", err)
+	}
+	starts, err := p.starts(ctx, since, oldest, end)
+	if err != nil {
+		return fmt.Errorf("start at %v: %w", p.opts.Start, err)
 	}
 	if since.isNew {
 		since.milli = time.Now().UnixMilli()
@@ -212,18 +212,18 @@ func (p *Processor) since(ctx context.Context) (beginning, error) {
 // partition that was added to the topic since is read from its first record, and
 // so is what arrived while the group was away. A member that finds the group just
 // begun by another one reads on from that moment.
-func (p *Processor) starts(ctx context.Context, since beginning, oldest kadm.ListedOffsets) (map[int32]commit, error) {
+func (p *Processor) starts(ctx context.Context, since beginning, oldest, end kadm.ListedOffsets) (map[int32]commit, error) {
 	var at kadm.ListedOffsets
 	var err error
 	switch p.opts.Start.kind {
 	case startLatest:
 		if since.milli > 0 {
-			at, err = p.after(ctx, since.milli)
+			at, err = p.after(ctx, since.milli, end)
 		} else {
-			at, err = p.admin.ListEndOffsets(ctx, p.input)
+			at = end
 		}
 	case startTime:
-		at, err = p.after(ctx, p.opts.Start.time.UnixMilli())
+		at, err = p.after(ctx, p.opts.Start.time.UnixMilli(), end)
 	case startGroup:
 		return p.startsLike(ctx, p.opts.Start.group)
 	default:
@@ -244,13 +244,8 @@ func (p *Processor) starts(ctx context.Context, since beginning, oldest kadm.Lis
 
 // after gives the first offsets from a time on, in milliseconds of Unix time. Where
 // there is none, kadm asks for the end by a second request: what arrives between the
-// two would be passed over. So the end is asked for before as well, and nothing
-// beyond that one is passed over.
-func (p *Processor) after(ctx context.Context, milli int64) (kadm.ListedOffsets, error) {
-	end, err := p.admin.ListEndOffsets(ctx, p.input)
-	if err != nil {
-		return nil, err
-	}
+// two would be passed over. So nothing beyond end, which was asked for before, is.
+func (p *Processor) after(ctx context.Context, milli int64, end kadm.ListedOffsets) (kadm.ListedOffsets, error) {
 	at, err := p.admin.ListOffsetsAfterMilli(ctx, milli, p.input)
 	if err != nil {
 		return nil, err
