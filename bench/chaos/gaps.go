@@ -94,16 +94,7 @@ func (w *world) recovery(ctx context.Context) error {
 		}, false},
 		{"the broker returns", 5 * time.Second, 8 * time.Second, w.brokerDown(5 * time.Second), true},
 	}
-	traffic := w.traffic()
-	traffic.Share = nil                             // A slow record is a gap of its own.
-	traffic.Count = int(w.limit.Seconds() * w.rate) // More than is needed: it is stopped.
-	producing, stop := context.WithCancel(ctx)
-	defer stop()
-	produced := make(chan error, 1)
-	go func() {
-		_, err := load.Run(producing, traffic)
-		produced <- err
-	}()
+	finish := w.steady(ctx)
 	var errs []error
 	for _, step := range steps {
 		sleep(ctx, settle)
@@ -121,11 +112,29 @@ func (w *world) recovery(ctx context.Context) error {
 			errs = append(errs, fmt.Errorf("%s: gap of %v, want below %v", step.name, gap, step.limit))
 		}
 	}
-	stop()
-	if err := <-produced; err != nil && !errors.Is(err, context.Canceled) {
-		errs = append(errs, err)
+	return errors.Join(append(errs, finish())...)
+}
+
+// steady has inputs produced until finish is called, which waits until all are
+// answered. No plan fails, and none is slow: a slow record is a gap of its own.
+func (w *world) steady(ctx context.Context) (finish func() error) {
+	traffic := w.traffic()
+	traffic.Share = nil
+	traffic.Count = int(w.limit.Seconds() * w.rate) // More than is needed: it is stopped.
+	producing, stop := context.WithCancel(ctx)
+	produced := make(chan error, 1)
+	go func() {
+		_, err := load.Run(producing, traffic)
+		produced <- err
+	}()
+	return func() error {
+		stop()
+		err := <-produced
+		if errors.Is(err, context.Canceled) {
+			err = nil
+		}
+		return errors.Join(err, w.checker.Wait(ctx))
 	}
-	return errors.Join(append(errs, w.checker.Wait(ctx))...)
 }
 
 // neighbours has a plan that burns ten seconds a record beside a fast one in the

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"starplan/bench/load"
 	"starplan/internal/kafkatest"
 )
 
@@ -16,16 +15,7 @@ import (
 func (w *world) rolling(ctx context.Context) error {
 	cluster := w.broker.(*kafkatest.Cluster)
 	const settle = 3 * time.Second
-	traffic := w.traffic()
-	traffic.Count = int(w.limit.Seconds() * w.rate) // More than is needed: it is stopped.
-	traffic.Share = nil                             // No plan fails, and a slow record is a gap of its own.
-	producing, stop := context.WithCancel(ctx)
-	defer stop()
-	produced := make(chan error, 1)
-	go func() {
-		_, err := load.Run(producing, traffic)
-		produced <- err
-	}()
+	finish := w.steady(ctx)
 	var errs []error
 	for i, node := range cluster.Nodes() {
 		sleep(ctx, settle)
@@ -38,9 +28,5 @@ func (w *world) rolling(ctx context.Context) error {
 		fmt.Printf("broker %d of %d was restarted; longest gap in output of a partition %v\n", i+1, w.brokers, w.arrived.longest().Round(time.Millisecond))
 	}
 	sleep(ctx, settle)
-	stop()
-	if err := <-produced; err != nil && !errors.Is(err, context.Canceled) {
-		errs = append(errs, err)
-	}
-	return errors.Join(append(errs, w.checker.Wait(ctx))...)
+	return errors.Join(append(errs, finish())...)
 }
