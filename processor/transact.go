@@ -102,6 +102,12 @@ func (c *committer) fill(ctx context.Context, client *kgo.Client, answers []answ
 	// one transaction at the same time meet CONCURRENT_TRANSACTIONS.
 	if err := c.offsets(ctx, client, p); err != nil {
 		c.transactionFailed(ctx, "offsets", err)
+		if errors.Is(err, kerr.ProducerFenced) || errors.Is(err, kerr.InvalidProducerEpoch) {
+			// Who fenced us has aborted the transaction. To abort it once more could be taken
+			// for a retry of that, and be answered with the epoch that is the other's now: two
+			// producers would share one transaction.
+			c.closeTransactions()
+		}
 		return false
 	}
 	return true

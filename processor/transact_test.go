@@ -378,3 +378,49 @@ func TestMissingTransactionRights(t *testing.T) {
 		}
 	}
 }
+
+func TestFencedWithinATransaction(t *testing.T) {
+	// Another process with the same transactional id takes over between the answers of
+	// a transaction and their offsets, which aborts it. The id's epoch is the other's now.
+	// Were this process to abort once more, kfake would take that for a retry and hand out
+	// that epoch: what one of the two began the other would commit.
+	c := cluster(t, 2)
+	cl := client(t, c)
+	o := optionsFor(t, c, ExactlyOnce, &fakeRunner{})
+	o.InstanceID = "a"
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	other := client(t, c, kgo.TransactionalID(group+"/a"), kgo.TransactionTimeout(time.Minute), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	sent := []*kgo.Record{input("plan", "1"), input("plan", "2")}
+	fencing, foreign := make(chan error, 1), make(chan error, 1)
+	var commits atomic.Int32
+	c.ControlKey(int16(kmsg.TxnOffsetCommit), func(kmsg.Request) (kmsg.Response, error, bool) {
+		c.KeepControl()
+		switch commits.Add(1) {
+		case 1:
+			c.SleepControl(func() {
+				_, _, err := other.ProducerID(ctx)
+				fencing <- err
+			})
+		case 2:
+			c.SleepControl(func() {
+				if err := other.BeginTransaction(); err != nil {
+					foreign <- err
+					return
+				}
+				r := &kgo.Record{Topic: outputs, Partition: 1 - sent[0].Partition, Value: []byte("foreign")}
+				foreign <- other.ProduceSync(ctx, r).FirstErr()
+			})
+		}
+		return nil, nil, false
+	})
+	start(t, o)
+	send(t, cl, sent...)
+	checkAnswers(t, sent, read(t, c, outputs).count(2), false)
+	if err := <-fencing; err != nil {
+		t.Errorf("the other got no producer id: %v", err)
+	}
+	if err := <-foreign; err == nil {
+		t.Error("the other's record got into this process's transaction")
+	}
+}
