@@ -99,7 +99,7 @@ func (p *Pool) clear(w *worker, r reason) (culprit *job) {
 				continue
 			}
 		}
-		if !e.recalled {
+		if e.recall == 0 {
 			p.enqueue(e.job)
 		}
 	}

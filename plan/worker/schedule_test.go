@@ -81,6 +81,42 @@ func TestRecordsBehindASlowOneAreTakenBack(t *testing.T) {
 	<-slow
 }
 
+// A worker is asked for its records a second time before it has confirmed the first,
+// and has begun meanwhile what only the second time names.
+func TestRecallsOneAfterAnother(t *testing.T) {
+	p, w, s := &Pool{}, newWorker(nil, time.Now()), &planState{}
+	give := func(seqs ...uint64) {
+		for _, seq := range seqs {
+			w.give(entry{job: &job{ctx: t.Context(), plan: s, queued: true}, seq: seq}) // Queued: it is not to be run by p.
+		}
+	}
+	must := func(what string, err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatalf("%s: %v", what, err)
+		}
+	}
+	give(1)
+	must("begin 1", w.begin(1, time.Now()))
+	give(2, 3)
+	p.recall(w)
+	give(4, 5)
+	p.recall(w)
+	must("the first recall", w.recalled())
+	_, err := w.answered(1)
+	must("answer 1", err)
+	must("begin 4", w.begin(4, time.Now()))
+	must("the second recall", w.recalled())
+	if n := w.count(); n != 1 {
+		t.Errorf("%d records are in flight, want 1: the one that runs", n)
+	}
+	_, err = w.answered(4)
+	must("answer 4", err)
+	if err := w.recalled(); err == nil {
+		t.Error("a third recall was confirmed, want an error: there were two")
+	}
+}
+
 // warmUp lets the pool learn that a plan is quick.
 func warmUp(t *testing.T, p *Pool, src *plan.Source) {
 	for i := range 2 * carefulRuns {

@@ -190,19 +190,19 @@ func (p *Pool) tickProbe(w *worker, ran, used time.Duration) (goOn bool) {
 // has read the recall, are run twice at worst; the first answer counts. The pool
 // is locked.
 func (p *Pool) recall(w *worker) {
-	asked := false
+	number, asked := w.recalls+1, false
 	for i := w.first + 1; i < len(w.inflight); i++ {
 		e := &w.inflight[i]
-		if e.recalled {
+		if e.recall > 0 {
 			continue
 		}
-		e.recalled, asked = true, true
+		e.recall, asked = number, true
 		if !e.job.dead() && !e.job.queued {
 			p.enqueue(e.job)
 		}
 	}
 	if asked {
-		w.recalling++
+		w.recalls = number
 		w.write(order{kind: kindRecall})
 	}
 }

@@ -28,13 +28,13 @@ func reasons() []reason {
 
 // entry is a job at a worker.
 type entry struct {
-	job      *job
-	seq      uint64
-	work     time.Duration // What it was estimated at when it was sent.
-	careful  bool
-	begun    bool
-	at       time.Time // Of its beginning.
-	recalled bool      // Given back to its queue; it may have begun all the same.
+	job     *job
+	seq     uint64
+	work    time.Duration // What it was estimated at when it was sent.
+	careful bool
+	begun   bool
+	at      time.Time // Of its beginning.
+	recall  uint64    // The recall that gave it back to its queue; it may have begun all the same.
 }
 
 // order is a frame that is to be sent to a worker.
@@ -76,7 +76,8 @@ type worker struct {
 	nice       bool // It has low priority.
 	measured   bool // cpuAt is its processor time when its record became stuck.
 	cpuAt      time.Duration
-	recalling  int       // Recalls that are not confirmed.
+	recalls    uint64    // Those that were asked for.
+	confirmed  uint64    // Of these.
 	delivering bool      // Its reader is in callbacks, and does not listen.
 	heard      time.Time // Of it last, or given work while idle.
 	ending     reason    // Why it was killed; empty while it was not.
@@ -229,18 +230,17 @@ func (w *worker) answered(seq uint64) (entry, error) {
 	return w.pop(), nil
 }
 
-// recalled drops the records that the worker has confirmed to have forgotten.
+// recalled drops the records that the worker has confirmed to have forgotten. A
+// record that was sent after this recall may have begun already, though the next one
+// names it.
 func (w *worker) recalled() error {
-	if w.recalling == 0 {
+	if w.confirmed == w.recalls {
 		return &frameError{"confirms a recall that was not asked for"}
 	}
-	w.recalling--
-	if w.recalling > 0 {
-		return nil
-	}
+	w.confirmed++
 	kept := w.inflight[w.first:w.first]
 	for _, e := range w.inflight[w.first:] {
-		if e.recalled && !e.begun {
+		if 0 < e.recall && e.recall <= w.confirmed && !e.begun {
 			w.forget(e)
 		} else {
 			kept = append(kept, e)
