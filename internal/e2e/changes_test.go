@@ -152,8 +152,6 @@ func TestStaticMember(t *testing.T) {
 	traffic.inTheMiddle()
 	first.kill(s.ctx) // A crash is no different, but for what was not committed.
 	back()
-	traffic.wait()
-	s.settled()
 	after, otherAfter := s.health(first), s.health(second)
 	if got, want := after.Consumer.Detail.Partitions, before.Consumer.Detail.Partitions; len(got) != 2 || got[0] != want[0] || got[1] != want[1] {
 		t.Errorf("the member came back to %v, want %v", got, want)
@@ -161,12 +159,19 @@ func TestStaticMember(t *testing.T) {
 	if suite.kind == kafkatest.Kafka && other.Consumer.Detail.Generation != otherAfter.Consumer.Detail.Generation {
 		t.Errorf("the group went from generation %d to %d, want no rebalance", other.Consumer.Detail.Generation, otherAfter.Consumer.Detail.Generation)
 	}
-	// Two processes with one id: the one that came last goes on.
+	traffic.wait()
+	// Two processes with one id, and both at work: the one that came last goes on.
+	long.Seed = 1
+	traffic = s.produce(long)
+	s.answered(inputs + inputs/10)
 	usurper := launch(t, s.environment("KAFKA_INSTANCE_ID", "second", "KAFKA_SESSION_TIMEOUT", "30s"))
 	if code := second.awaitEnd(s.ctx); code != 2 || !strings.Contains(second.output(), "KAFKA_INSTANCE_ID of its own") {
 		t.Errorf("the process whose instance id was taken ended with %d and said\n%s\nwant 2 and the remedy", code, second.output())
 	}
+	traffic.inTheMiddle()
 	usurper.awaitLine(s.ctx, "joined the group")
+	traffic.wait()
+	s.settled()
 	first.terminate(s.ctx)
 	usurper.terminate(s.ctx)
 	must(t, s.report().ExactlyOnce())
