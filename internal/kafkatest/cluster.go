@@ -57,8 +57,15 @@ func startCluster(ctx context.Context, opts Options) (*Cluster, error) {
 
 // layOut chooses ports, and writes each node's configuration.
 func (c *Cluster) layOut(opts Options, dir, jvm, classes string) error {
+	memory := []string{"-Xms128m", "-Xmx512m", "-XX:+UseSerialGC"}
+	if opts.Serving {
+		memory = []string{"-Xms1g", "-Xmx1g", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20", "-XX:InitiatingHeapOccupancyPercent=35"}
+	}
 	for i := range opts.Nodes {
-		n := &Node{id: i + 1, jvm: jvm, classes: classes, dir: filepath.Join(dir, fmt.Sprintf("node%d", i+1)), port: opts.Port + i, properties: opts.Properties, log: opts.Logger}
+		n := &Node{
+			id: i + 1, jvm: jvm, classes: classes, memory: memory, properties: opts.Properties, log: opts.Logger,
+			dir: filepath.Join(dir, fmt.Sprintf("node%d", i+1)), port: opts.Port + i,
+		}
 		var err error
 		if opts.Port == 0 {
 			if n.port, err = FreePort(); err != nil {

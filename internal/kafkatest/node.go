@@ -30,6 +30,7 @@ type Node struct {
 	port       int
 	controller int
 	properties map[string]string // system properties
+	memory     []string          // the virtual machine's options for heap and collector
 	log        *slog.Logger
 	proc       *process // nil before the first start
 }
@@ -141,8 +142,8 @@ func (n *Node) launch(ctx context.Context) error {
 		return fmt.Errorf("kafkatest: %w", err)
 	}
 	defer func() { _ = out.Close() }()
-	args := []string{"-Xms128m", "-Xmx512m", "-XX:+UseSerialGC", "-cp", filepath.Join(n.classes, "*"),
-		"-Dorg.slf4j.simpleLogger.showDateTime=true", "-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS"}
+	args := append(slices.Clone(n.memory), "-cp", filepath.Join(n.classes, "*"),
+		"-Dorg.slf4j.simpleLogger.showDateTime=true", "-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS")
 	for key, value := range n.properties {
 		args = append(args, "-D"+key+"="+value)
 	}
