@@ -75,6 +75,7 @@ bench: ## Run the benchmarks.
 .PHONY: bench-short
 bench-short: ## Run the benchmarks for a moment each, to see that they work.
 	$(GO) test -run '^$$' -bench . -benchtime 50x ./plan/... ./starlarkpb ./processor ./internal/metricset ./internal/tracing ./bench
+	$(GO) run ./bench/e2e -variants exactly-once/lz4 -records 5000 -last 5s -warm-up 0 -rounds 1
 
 .PHONY: fuzz
 fuzz: ## Run every fuzz test for ten seconds.
