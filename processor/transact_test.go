@@ -424,3 +424,31 @@ func TestFencedWithinATransaction(t *testing.T) {
 		t.Error("the other's record got into this process's transaction")
 	}
 }
+
+func TestTransactionIsProducedByOneRequest(t *testing.T) {
+	// A broker holds a second one up, for 20 ms and more, until the first has added its
+	// partitions to the transaction.
+	c := cluster(t, 4)
+	cl := client(t, c)
+	var requests, most atomic.Int32
+	c.ControlKey(int16(kmsg.EndTxn), func(kmsg.Request) (kmsg.Response, error, bool) {
+		c.KeepControl()
+		requests.Store(0)
+		return nil, nil, false
+	})
+	var sent []*kgo.Record
+	for i := range 2000 {
+		sent = append(sent, input(fmt.Sprintf("plan-%d", i%20), fmt.Sprint(i)))
+	}
+	send(t, cl, sent...)
+	c.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
+		c.KeepControl()
+		most.Store(max(most.Load(), requests.Add(1)))
+		return nil, nil, false
+	})
+	start(t, optionsFor(t, c, ExactlyOnce, &fakeRunner{}))
+	checkAnswers(t, sent, read(t, c, outputs).count(len(sent)), false)
+	if n := most.Load(); n != 1 {
+		t.Errorf("up to %d produce requests in one transaction, want 1", n)
+	}
+}
