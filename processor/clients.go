@@ -52,6 +52,11 @@ func (p *Processor) producing() []kgo.Opt {
 		kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)), // murmur2, as Java and Python place keys
 		kgo.ProducerBatchCompression(p.opts.Compression.codecs()...),
 		kgo.ProducerBatchMaxBytesFn(func(string) int32 { return int32(p.maxRecord()) }),
+		// The committer flushes; until then records of a partition gather in one batch, and
+		// batches in one request to each broker. In a transaction, a second request under
+		// way would wait for the first to have added its partitions.
+		kgo.ProducerLinger(time.Second),
+		kgo.MaxBufferedRecords(1<<20),
 	)
 }
 
@@ -60,12 +65,7 @@ func (p *Processor) producing() []kgo.Opt {
 // makes anew after each failure that leaves a transaction in doubt.
 func (p *Processor) openProducer() error {
 	p.producerContact.begin()
-	client, err := kgo.NewClient(append(p.producing(),
-		kgo.MetadataMinAge(250*time.Millisecond),
-		// The committer flushes; until then records of a partition gather in one batch.
-		kgo.ProducerLinger(time.Second),
-		kgo.MaxBufferedRecords(1<<20),
-	)...)
+	client, err := kgo.NewClient(append(p.producing(), kgo.MetadataMinAge(250*time.Millisecond))...)
 	if err != nil {
 		return fmt.Errorf("processor: producer: %w", err)
 	}

@@ -70,10 +70,6 @@ func (c *committer) closeTransactions() {
 func (c *committer) transactionalOptions() []kgo.Opt {
 	opts := append(c.producing(),
 		kgo.TransactionalID(c.transactionalID),
-		// The committer flushes; until then records gather in one request. With two under way,
-		// one would wait for the other to have added its partitions to the transaction.
-		kgo.ProducerLinger(time.Second),
-		kgo.MaxBufferedRecords(1<<20),
 		kgo.TransactionTimeout(transactionTimeout),
 		// The markers of the transaction before may still be on their way. The
 		// client's own waits, of 20 ms and more, would be those of each cycle.
