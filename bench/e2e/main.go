@@ -8,8 +8,8 @@
 // Variants are measured in turn, several rounds of all of them, and each figure is
 // the median of its rounds: the machine's mood changes from minute to minute, and
 // so meets all variants. The first rounds do not count: a broker that has just been
-// started interprets most of its code, and that of transactions is the most. The exit code is 1 where exactly once costs more than was
-// promised: a tenth of the throughput, or 20 ms at p99.
+// started interprets most of its code. The exit code is 1 where exactly once costs
+// more than was promised: a tenth of the throughput, or 20 ms at p99.
 package main
 
 import (
@@ -78,7 +78,7 @@ func main() {
 	flag.Parse()
 	var err error
 	if o.variants, err = parseVariants(*list); err != nil || o.rounds < 1 || o.warmUp < 0 || o.records < 1 {
-		fmt.Fprintln(os.Stderr, "bench/e2e:", cmp.Or(err, errors.New("want at least one record and one round")))
+		fmt.Fprintln(os.Stderr, "bench/e2e:", cmp.Or(err, errors.New("want at least one record, one round, and 0 rounds to warm up")))
 		os.Exit(2)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -109,7 +109,7 @@ func run(ctx context.Context, o options) error {
 		return err
 	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
-	broker, err := kafkatest.Start(ctx, kafkatest.Options{Kind: kafkatest.Kafka, Serving: true, Logger: log})
+	broker, err := kafkatest.Start(ctx, kafkatest.Options{Kind: kafkatest.Kafka, AsShipped: true, Logger: log})
 	if err != nil {
 		return err
 	}

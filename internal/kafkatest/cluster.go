@@ -58,7 +58,7 @@ func startCluster(ctx context.Context, opts Options) (*Cluster, error) {
 // layOut chooses ports, and writes each node's configuration.
 func (c *Cluster) layOut(opts Options, dir, jvm, classes string) error {
 	memory := []string{"-Xms128m", "-Xmx512m", "-XX:+UseSerialGC"}
-	if opts.Serving {
+	if opts.AsShipped {
 		memory = []string{"-Xms1g", "-Xmx1g", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20", "-XX:InitiatingHeapOccupancyPercent=35"}
 	}
 	for i := range opts.Nodes {

@@ -79,10 +79,10 @@ type Options struct {
 	Listeners []Listener
 	// Properties are system properties of Apache Kafka's virtual machine.
 	Properties map[string]string
-	// Serving gives each Apache Kafka node the heap and the collector that Apache
+	// AsShipped gives each Apache Kafka node the heap and the collector that Apache
 	// Kafka's own start script does. Without it a node takes little memory and starts
 	// quickly, and stops for its collector more often and for longer.
-	Serving bool
+	AsShipped bool
 	// DataDir keeps the data after Close; empty means a temporary directory that
 	// Close removes.
 	DataDir string
