@@ -174,7 +174,8 @@ func (b *Bridge) run(ctx context.Context, s *Session, changed <-chan struct{}, h
 	case <-changed:
 	case <-ctx.Done():
 	case err = <-ended:
-		if err == nil {
+		// With ctx claims end, too: that may be seen before ctx's end is.
+		if err == nil && ctx.Err() == nil {
 			err = ErrClaimEnded
 		}
 	}
