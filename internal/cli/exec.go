@@ -131,6 +131,9 @@ func (c *execCmd) run(ctx context.Context, p Process, opts worker.Options, src *
 	if err := r.run(ctx, feed); err != nil {
 		return err
 	}
+	if feed.remark != "" {
+		fmt.Fprintln(p.Stderr, feed.remark)
+	}
 	if file != nil {
 		if err := errors.Join(r.profile.write(file), file.Close()); err != nil {
 			return fmt.Errorf("--profile: %w", err)
@@ -166,7 +169,7 @@ func (c *execCmd) jobs(ctx context.Context, p Process) (jobs, error) {
 	var list jobs
 	var err error
 	if c.FromTopic != "" {
-		list, err = c.topicJobs(ctx, p)
+		list, err = c.topicJobs(ctx)
 	} else {
 		list, err = c.fileJobs(p)
 	}

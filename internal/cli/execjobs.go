@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"strconv"
 	"strings"
 	"time"
@@ -25,14 +24,15 @@ type job struct {
 }
 
 // jobs gives jobs to yield, one after the other, until that returns false or there
-// are no more; an error comes last.
-type jobs func(ctx context.Context, yield func(job, error) bool)
+// are no more; an error comes last. The remark is for people, after all were run; it
+// may be empty.
+type jobs func(ctx context.Context, yield func(job, error) bool) (remark string)
 
 // atMost gives the first n.
 func (js jobs) atMost(n int) jobs {
-	return func(ctx context.Context, yield func(job, error) bool) {
+	return func(ctx context.Context, yield func(job, error) bool) string {
 		left := n
-		js(ctx, func(j job, err error) bool {
+		return js(ctx, func(j job, err error) bool {
 			left--
 			return yield(j, err) && left > 0
 		})
@@ -41,8 +41,9 @@ func (js jobs) atMost(n int) jobs {
 
 // feed reads jobs while others are run.
 type feed struct {
-	ahead []fed // That lookAhead has taken.
-	rest  <-chan fed
+	ahead  []fed // That lookAhead has taken.
+	rest   <-chan fed
+	remark string // Of the jobs; to be read when next has come to the end.
 }
 
 // fed is a job, or the error that ends the feed.
@@ -55,9 +56,10 @@ type fed struct {
 // what it is at: a terminal may keep it waiting.
 func startFeed(ctx context.Context, js jobs) *feed {
 	rest := make(chan fed)
+	f := &feed{rest: rest}
 	go func() {
 		defer close(rest)
-		js(ctx, func(j job, err error) bool {
+		f.remark = js(ctx, func(j job, err error) bool {
 			select {
 			case rest <- fed{j, err}:
 				return err == nil
@@ -66,7 +68,7 @@ func startFeed(ctx context.Context, js jobs) *feed {
 			}
 		})
 	}()
-	return &feed{rest: rest}
+	return f
 }
 
 // lookAhead waits for the first jobs, which show whether there are many. The error
@@ -139,28 +141,31 @@ func (c *execCmd) fileJobs(p Process) (jobs, error) {
 	if c.Offset != nil {
 		next.Offset = *c.Offset
 	}
-	return func(_ context.Context, yield func(job, error) bool) {
+	return func(_ context.Context, yield func(job, error) bool) string {
 		for in, err := range eachInput(paths, p.Stdin) {
 			next.Value = in.value
 			if !yield(job{in.label, next}, err) || err != nil {
-				return
+				break
 			}
 			next.Offset++
 		}
+		return ""
 	}, nil
 }
 
 // topicJobs makes jobs of the plan's records in a range of a topic, partition by
 // partition.
-func (c *execCmd) topicJobs(ctx context.Context, p Process) (jobs, error) {
+func (c *execCmd) topicJobs(ctx context.Context) (jobs, error) {
 	client, err := c.Broker.client(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return func(ctx context.Context, yield func(job, error) bool) {
-		if err := c.eachRecord(ctx, client, p.Stderr, yield); err != nil && ctx.Err() == nil {
+	return func(ctx context.Context, yield func(job, error) bool) string {
+		remark, err := c.eachRecord(ctx, client, yield)
+		if err != nil && ctx.Err() == nil {
 			yield(job{}, err)
 		}
+		return remark
 	}, nil
 }
 
@@ -200,23 +205,23 @@ func (c *execCmd) findRange(ctx context.Context, opts []kgo.Opt) (topicrange.Ran
 	return only, nil
 }
 
-// eachRecord reads the topic and says how many records it left out, unless it was
+// eachRecord reads the topic and remarks how many records it left out, unless it was
 // stopped.
-func (c *execCmd) eachRecord(ctx context.Context, opts []kgo.Opt, stderr io.Writer, yield func(job, error) bool) error {
+func (c *execCmd) eachRecord(ctx context.Context, opts []kgo.Opt, yield func(job, error) bool) (remark string, err error) {
 	r, err := c.findRange(ctx, opts)
 	if err != nil {
-		return err
+		return "", err
 	}
 	reader, err := topicrange.Open(opts, r, false)
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer reader.Close()
 	others, empty := 0, 0
 	for {
 		records, err := reader.Next(ctx)
 		if err != nil {
-			return err
+			return "", err
 		}
 		if len(records) == 0 {
 			break
@@ -232,14 +237,14 @@ func (c *execCmd) eachRecord(ctx context.Context, opts []kgo.Opt, stderr io.Writ
 			}
 			j, err := recordJob(kr)
 			if !yield(j, err) || err != nil {
-				return nil
+				return "", nil
 			}
 		}
 	}
 	if others+empty > 0 {
-		fmt.Fprintf(stderr, "%s: left out %s of other plans or graphs, and %d without a value\n", r.Topic, count(others, "record"), empty)
+		remark = fmt.Sprintf("%s: left out %s of other plans or graphs, and %d without a value", r.Topic, count(others, "record"), empty)
 	}
-	return nil
+	return remark, nil
 }
 
 // recordJob is the record that a service would run, or has run: a dead letter stands
