@@ -154,6 +154,9 @@ func Open(opts []kgo.Opt, r Range, together bool) (*Reader, error) {
 		// The last offsets of a topic may be markers of transactions. They must be
 		// seen to know that the end was reached.
 		kgo.KeepControlRecords(),
+		// They would save little for so few partitions, and in franz-go 1.22.2 the end of one,
+		// in Close, races with a fetch that an assignment under way begins.
+		kgo.DisableFetchSessions(),
 		kgo.FetchMaxBytes(fetchBytes),
 		kgo.FetchMaxPartitionBytes(fetchPartitionBytes),
 	}, opts...)...)
