@@ -55,7 +55,7 @@ func (c *committer) openTransactions(ctx context.Context) error {
 		client.Close()
 		return err
 	}
-	c.txn.client = client
+	c.txn.client, c.txn.loaded = client, make(map[topicPartition]bool)
 	return nil
 }
 

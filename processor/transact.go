@@ -23,9 +23,16 @@ type transactor struct {
 	// another transaction begins, where the last one was fenced, or is in an
 	// unknown state.
 	client *kgo.Client
+	// loaded are the partitions that client was seen to know; see awaitLoaded.
+	loaded map[topicPartition]bool
 	// old brokers have transactions before KIP-890 part 2: groups are added to a
 	// transaction by a request of its own.
 	old bool
+}
+
+type topicPartition struct {
+	topic     string
+	partition int32
 }
 
 // proposal is one transaction in the making: what to commit along with a batch.
@@ -110,7 +117,44 @@ func (c *committer) fill(ctx context.Context, client *kgo.Client, answers []answ
 		}
 		return false
 	}
+	if err := c.awaitLoaded(ctx, client, answers); err != nil {
+		c.transactionFailed(ctx, "load partitions", err)
+		return false
+	}
 	return true
+}
+
+// awaitLoaded waits until the client, asked for what it knows, knows each partition
+// that answers went to.
+//
+// EndTransaction looks there for partitions with records to commit, and where it
+// sees none it aborts instead, and returns nil: the answers would be gone, and the
+// books say that they are emitted. It can see none although all are acknowledged.
+// Where a topic is produced to for the first time, franz-go's metadata goroutine
+// puts the waiting records into their partitions' buffers first and publishes the
+// partitions after that; if it is held up in between, the records are produced,
+// acknowledged, and their transaction ended before. It then also misses those
+// partitions when it resets sequence numbers for the next transaction.
+func (c *committer) awaitLoaded(ctx context.Context, client *kgo.Client, answers []answer) error {
+	for i := range answers {
+		for _, r := range answers[i].records {
+			tp := topicPartition{r.Topic, r.Partition}
+			for !c.txn.loaded[tp] {
+				if leader, _, _ := client.PartitionLeader(tp.topic, tp.partition); leader >= 0 {
+					c.txn.loaded[tp] = true
+					break
+				}
+				timer := time.NewTimer(time.Millisecond)
+				select {
+				case <-timer.C:
+				case <-ctx.Done():
+					timer.Stop()
+					return context.Cause(ctx)
+				}
+			}
+		}
+	}
+	return nil
 }
 
 // unanswerable splits off the entries that put nothing on a topic.
