@@ -30,23 +30,25 @@ func startCluster(ctx context.Context, opts Options) (*Cluster, error) {
 	if opts.Nodes > 1 && len(opts.Listeners) > 0 {
 		return nil, fmt.Errorf("kafkatest: listeners: got %d nodes, want 1: each node would listen on the same ports", opts.Nodes)
 	}
-	jvm, err := java()
+	v, err := newVM(ctx, opts.Version, opts.Logger)
 	if err != nil {
 		return nil, err
 	}
-	classes, err := jars(ctx, opts.Version)
-	if err != nil {
-		return nil, err
-	}
+	return v.start(ctx, opts)
+}
+
+// start starts a cluster of brokers with this virtual machine.
+func (v vm) start(ctx context.Context, opts Options) (*Cluster, error) {
 	c := &Cluster{log: opts.Logger}
 	dir := opts.DataDir
 	if dir == "" {
+		var err error
 		if dir, err = os.MkdirTemp("", "starplan-kafka-"); err != nil {
 			return nil, fmt.Errorf("kafkatest: %w", err)
 		}
 		c.remove = dir
 	}
-	if err := c.layOut(opts, dir, jvm, classes); err != nil {
+	if err := c.layOut(opts, dir, v); err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
 	if err := c.Start(ctx); err != nil {
@@ -56,14 +58,14 @@ func startCluster(ctx context.Context, opts Options) (*Cluster, error) {
 }
 
 // layOut chooses ports, and writes each node's configuration.
-func (c *Cluster) layOut(opts Options, dir, jvm, classes string) error {
+func (c *Cluster) layOut(opts Options, dir string, v vm) error {
 	memory := []string{"-Xms128m", "-Xmx512m", "-XX:+UseSerialGC"}
 	if opts.AsShipped {
 		memory = []string{"-Xms1g", "-Xmx1g", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20", "-XX:InitiatingHeapOccupancyPercent=35"}
 	}
 	for i := range opts.Nodes {
 		n := &Node{
-			id: i + 1, jvm: jvm, classes: classes, memory: memory, properties: opts.Properties, log: opts.Logger,
+			id: i + 1, vm: v, memory: memory, properties: opts.Properties, log: opts.Logger,
 			dir: filepath.Join(dir, fmt.Sprintf("node%d", i+1)), port: opts.Port + i,
 		}
 		var err error
@@ -92,8 +94,7 @@ func (c *Cluster) layOut(opts Options, dir, jvm, classes string) error {
 // Tool gives the command line, without arguments, of one of Apache Kafka's own tools
 // by the name of its class, such as org.apache.kafka.tools.AclCommand.
 func (c *Cluster) Tool(class string) []string {
-	n := c.nodes[0]
-	return []string{n.jvm, "-Xmx64m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", filepath.Join(n.classes, "*"), class}
+	return c.nodes[0].vm.tool(class)
 }
 
 // Nodes are the brokers one by one, the first to the last.

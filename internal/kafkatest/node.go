@@ -24,8 +24,7 @@ const clusterID = "c3RhcnBsYW4tdGVzdHMhIQ"
 // Its methods are called by one goroutine at a time.
 type Node struct {
 	id         int
-	jvm        string // path of java
-	classes    string // directory of jars
+	vm         vm
 	dir        string // configuration, data and log
 	port       int
 	controller int
@@ -119,8 +118,8 @@ func (n *Node) format(ctx context.Context) error {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("kafkatest: %w", err)
 	}
-	cmd := exec.CommandContext(ctx, n.jvm, "-Xmx64m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", filepath.Join(n.classes, "*"),
-		"kafka.tools.StorageTool", "format", "--cluster-id", clusterID, "--config", n.configFile())
+	command := n.vm.tool("kafka.tools.StorageTool", "format", "--cluster-id", clusterID, "--config", n.configFile())
+	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	if err := cmd.Run(); err != nil {
@@ -142,12 +141,12 @@ func (n *Node) launch(ctx context.Context) error {
 		return fmt.Errorf("kafkatest: %w", err)
 	}
 	defer func() { _ = out.Close() }()
-	args := append(slices.Clone(n.memory), "-cp", filepath.Join(n.classes, "*"),
-		"-Dorg.slf4j.simpleLogger.showDateTime=true", "-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS")
+	options := slices.Clone(n.memory)
 	for key, value := range n.properties {
-		args = append(args, "-D"+key+"="+value)
+		options = append(options, "-D"+key+"="+value)
 	}
-	cmd := exec.Command(n.jvm, append(args, "kafka.Kafka", n.configFile())...)
+	command := n.vm.broker(options, n.configFile())
+	cmd := exec.Command(command[0], command[1:]...)
 	cmd.Stdout, cmd.Stderr = out, out
 	n.proc, err = startProcess(cmd)
 	if err != nil {
