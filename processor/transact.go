@@ -49,14 +49,19 @@ type proposal struct {
 // batch is replayed from memory, with the partitions that are still ours and the
 // group's generation of then. Nothing is run again and nothing is fetched again.
 func (c *committer) transact(ctx context.Context, batch []*entry) (left []*entry) {
-	if len(batch) == 0 {
+	if len(batch) == 0 && c.txn.client != nil {
 		return nil
 	}
 	cycle, cancel := c.core.beginCycle(ctx)
 	defer cancel()
+	// Also without a batch: what the client before left hanging may be why there is
+	// none. Nothing is read from a partition while a transaction holds its offsets.
 	if err := c.openTransactions(cycle); err != nil {
 		c.transactionFailed(cycle, "open", err)
 		return batch
+	}
+	if len(batch) == 0 {
+		return nil
 	}
 	answers := c.prepare(batch)
 	silent, answers := unanswerable(answers)

@@ -27,6 +27,8 @@ import (
 type lines struct {
 	slog.Handler
 	text string
+	// seen is called for each, where set.
+	seen func()
 
 	mu  *sync.Mutex
 	got *[]string
@@ -34,6 +36,12 @@ type lines struct {
 
 func newLines(t *testing.T, text string) *lines {
 	return &lines{Handler: testLog(t).Handler(), text: text, mu: new(sync.Mutex), got: new([]string)}
+}
+
+// on has a function called for each line.
+func (l *lines) on(seen func()) *lines {
+	l.seen = seen
+	return l
 }
 
 func newLogger(l *lines) *slog.Logger { return slog.New(l) }
@@ -47,6 +55,9 @@ func (l *lines) Handle(ctx context.Context, r slog.Record) error {
 		l.mu.Lock()
 		*l.got = append(*l.got, line)
 		l.mu.Unlock()
+		if l.seen != nil {
+			l.seen()
+		}
 	}
 	if l.Handler.Enabled(ctx, r.Level) {
 		return l.Handler.Handle(ctx, r)
@@ -291,6 +302,36 @@ func TestHangingTransactionIsEnded(t *testing.T) {
 	}
 	if n := log.count("other"); n != 0 {
 		t.Errorf("another group's transaction was ended")
+	}
+}
+
+func TestOwnHangingTransactionIsEnded(t *testing.T) {
+	// The member loses its partitions while it commits a transaction, as when a broker
+	// goes away: neither commit nor abort gets through. Nobody can begin on those
+	// partitions while offsets hang in it, so nothing is run or answered that would
+	// have the member ask for its producer id.
+	c := cluster(t, 1)
+	cl := client(t, c)
+	o := optionsFor(t, c, ExactlyOnce, &fakeRunner{})
+	var broken atomic.Bool
+	lost := make(chan struct{})
+	o.Logger = newLogger(newLines(t, "partitions lost").on(sync.OnceFunc(func() { close(lost) })))
+	c.ControlKey(int16(kmsg.EndTxn), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		c.KeepControl()
+		if !req.(*kmsg.EndTxnRequest).Commit || !broken.CompareAndSwap(false, true) {
+			return nil, nil, false
+		}
+		c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Heartbeat}, TopLevel: true, Err: kerr.UnknownMemberID, Count: 1})
+		c.SleepControl(func() { <-lost })
+		return nil, errors.New("the connection breaks"), true
+	})
+	send(t, cl, input("plan", "1"))
+	start(t, o)
+	<-lost
+	began := time.Now()
+	eventually(t, "the commit", func() bool { return committed(t, cl)[0].At == 1 })
+	if d := time.Since(began); d > transactionTimeout/2 {
+		t.Errorf("the commit took %v after the loss with a transaction of %v hanging", d, transactionTimeout)
 	}
 }
 
