@@ -17,8 +17,9 @@ const (
 	leaveTimeout = 2 * time.Second
 	// minRebalance is the least time that members get to give up partitions.
 	minRebalance = 5 * time.Second
-	// maxHeartbeat is the longest time between two heartbeats.
-	maxHeartbeat = time.Second
+	// maxHeartbeat is the longest time between two heartbeats, and so until a member
+	// hears that another has left and that its partitions are to be had.
+	maxHeartbeat = 500 * time.Millisecond
 	// maxPoll is the number of records that one poll may bring.
 	maxPoll = 2000
 )
