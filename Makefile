@@ -90,17 +90,22 @@ bench-e2e: ## Measure throughput and delay on a real Apache Kafka: what exactly 
 	$(GO) run ./bench/e2e
 	$(GO) run ./bench/e2e -variants exactly-once/lz4,exactly-once/zstd,exactly-once/none
 
+CHAOS = bin/chaos -program bin/starplan
 .PHONY: chaos
-chaos: ## Break everything around the service for ten minutes (needs Java and Maven).
-	$(GO) run ./bench/chaos
-	$(GO) run ./bench/chaos -delivery at-least-once
-	$(GO) run ./bench/chaos -scenario recovery -rate 500
-	$(GO) run ./bench/chaos -scenario neighbours
-	$(GO) run ./bench/chaos -scenario rolling -rate 500
+chaos: build bin/chaos ## Break everything around the service for ten minutes (needs Java and Maven).
+	$(CHAOS)
+	$(CHAOS) -delivery at-least-once
+	$(CHAOS) -scenario recovery -rate 500
+	$(CHAOS) -scenario neighbours
+	$(CHAOS) -scenario rolling -rate 500
 
 .PHONY: chaos-short
-chaos-short: ## The same in two minutes.
-	$(GO) run ./bench/chaos $(CHAOS_SHORT)
-	$(GO) run ./bench/chaos $(CHAOS_SHORT) -delivery at-least-once
-	$(GO) run ./bench/chaos -scenario rolling -rate 200
+chaos-short: build bin/chaos ## The same in two minutes.
+	$(CHAOS) $(CHAOS_SHORT)
+	$(CHAOS) $(CHAOS_SHORT) -delivery at-least-once
+	$(CHAOS) -scenario rolling -rate 200
+
+.PHONY: bin/chaos
+bin/chaos:
+	$(GO) build -o $@ ./bench/chaos
 CHAOS_SHORT = -inputs 20000 -rate 1000 -slow 10 -kill 2 -stop 1 -join 1 -broker-kill 1 -broker-freeze 0 -reload 4 -worker 10

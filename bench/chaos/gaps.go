@@ -76,7 +76,7 @@ func (a *arrivals) longest() time.Duration {
 // recovery breaks one thing after the other, and measures how long output stops
 // in any partition.
 func (w *world) recovery(ctx context.Context) error {
-	const settle = 5 * time.Second
+	const settle = 3 * time.Second
 	steps := []struct {
 		name  string
 		limit time.Duration
@@ -87,8 +87,8 @@ func (w *world) recovery(ctx context.Context) error {
 		outage bool
 	}{
 		{"kill -9 of a member", 13 * time.Second, 15 * time.Second, w.replaceMember(0, 0, true), false},
-		{"a member leaves", time.Second, 5 * time.Second, func(ctx context.Context) error { return w.fleet.Pick(0).Stop(ctx) }, false},
-		{"a member joins", time.Second, 8 * time.Second, func(context.Context) error {
+		{"a member leaves", time.Second, 3 * time.Second, func(ctx context.Context) error { return w.fleet.Pick(0).Stop(ctx) }, false},
+		{"a member joins", time.Second, 5 * time.Second, func(context.Context) error {
 			_, err := w.fleet.Start()
 			return err
 		}, false},
@@ -140,7 +140,7 @@ func (w *world) steady(ctx context.Context) (finish func() error) {
 // neighbours has a plan that burns ten seconds a record beside a fast one in the
 // same partition, and measures how long the fast one's answers take.
 func (w *world) neighbours(ctx context.Context) error {
-	const warm, last = 5 * time.Second, 50 * time.Second
+	const warm, last = 5 * time.Second, 40 * time.Second
 	fast := w.traffic()
 	fast.Plans, fast.Graphs, fast.Rate, fast.Share = planNames[1:], 0, 50, nil
 	// A member that still joins, and a broker that still warms up, are not what is

@@ -37,6 +37,7 @@ type options struct {
 	session  time.Duration
 	seed     uint64
 	limit    time.Duration
+	program  string
 	faults   counts
 	// partitions of both topics; brokers that keep them.
 	partitions, brokers int
@@ -56,6 +57,7 @@ func main() {
 	flag.DurationVar(&o.session, "session", 0, "KAFKA_SESSION_TIMEOUT; 0 for what suits the scenario")
 	flag.Uint64Var(&o.seed, "seed", 1, "seed of times, targets and inputs")
 	flag.DurationVar(&o.limit, "limit", 10*time.Minute, "end after this long at the latest")
+	flag.StringVar(&o.program, "program", "", "starplan to run; none has it built from what is here")
 	flag.BoolVar(&o.keep, "keep", false, "keep the members' logs, also when all is well")
 	o.faults.flags()
 	flag.Parse()
@@ -82,7 +84,7 @@ func (o *options) suit() {
 		session                      time.Duration
 	}{
 		// Where everything breaks all the time, more members lose less at each break.
-		"faults":     {members: 3, partitions: 12, brokers: 1, session: 6 * time.Second},
+		"faults":     {members: 3, partitions: 12, brokers: 1, session: 4 * time.Second},
 		"recovery":   {members: 2, partitions: 8, brokers: 1, session: 10 * time.Second},
 		"neighbours": {members: 1, partitions: 1, brokers: 1, session: 10 * time.Second},
 		"rolling":    {members: 2, partitions: 6, brokers: 3, session: 10 * time.Second},
@@ -176,9 +178,11 @@ func build(ctx context.Context, o options, dir string) (*world, error) {
 		return nil, err
 	}
 	w.slowLoops = loops
-	program, err := fleet.Build(ctx, dir)
-	if err != nil {
-		return nil, err
+	program := o.program
+	if program == "" {
+		if program, err = fleet.Build(ctx, dir); err != nil {
+			return nil, err
+		}
 	}
 	if err := os.MkdirAll(w.plans, 0o755); err != nil {
 		return nil, err
