@@ -71,7 +71,7 @@ func main() {
 	flag.IntVar(&o.records, "records", 60_000, "records that lie on the topic when throughput is measured")
 	flag.Float64Var(&o.rate, "rate", 500, "records a second when delay is measured")
 	flag.DurationVar(&o.last, "last", 15*time.Second, "how long delay is measured")
-	flag.IntVar(&o.rounds, "rounds", 3, "rounds of all variants")
+	flag.IntVar(&o.rounds, "rounds", 5, "rounds of all variants")
 	flag.IntVar(&o.warmUp, "warm-up", 3, "rounds before those, which do not count: the broker's virtual machine is still compiling")
 	flag.DurationVar(&o.limit, "limit", 20*time.Minute, "end after this long at the latest")
 	list := flag.String("variants", "at-least-once/lz4,exactly-once/lz4", "what to measure: DELIVERY/COMPRESSION, comma-separated")
