@@ -88,11 +88,7 @@ func (p *Processor) runGoka(ctx context.Context) {
 			wait = 250 * time.Millisecond
 		}
 		p.kafkaError("processor", "goka processor ended; building it anew", err, "retry_in", wait)
-		timer := time.NewTimer(wait)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
+		if !sleep(ctx, wait) {
 			return
 		}
 	}

@@ -66,3 +66,30 @@ func TestAwaitLoaded(t *testing.T) {
 		t.Errorf("%d records are committed, want 2", got)
 	}
 }
+
+// TestFillAwaitsLoaded checks that a transaction is filled only once that is known of
+// where its answers went.
+func TestFillAwaitsLoaded(t *testing.T) {
+	p, err := New(optionsFor(t, cluster(t, 1), ExactlyOnce, &fakeRunner{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	committer := &committer{Processor: p}
+	defer committer.closeTransactions()
+	if err := committer.openTransactions(ctx); err != nil {
+		t.Fatal(err)
+	}
+	client := committer.txn.client
+	if err := client.BeginTransaction(); err != nil {
+		t.Fatal(err)
+	}
+	answers := []answer{{records: []*kgo.Record{{Topic: outputs, Value: []byte("answer")}}, errs: make([]error, 1)}}
+	if !committer.fill(ctx, client, answers, proposal{}) {
+		t.Fatal("fill() = false")
+	}
+	if !committer.txn.loaded[topicPartition{outputs, 0}] {
+		t.Error("a transaction was filled whose partitions the client may not know")
+	}
+}

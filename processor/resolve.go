@@ -100,11 +100,7 @@ func (c *committer) prove(ctx context.Context) error {
 		}
 		c.membership.set(func(m *membership) { m.waiting = "no producer id: " + err.Error() })
 		c.log.Warn("waiting for a transactional producer id", "error", err, "retry_in", wait)
-		timer := time.NewTimer(wait)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
+		if !sleep(ctx, wait) {
 			return context.Cause(ctx)
 		}
 	}
@@ -165,12 +161,7 @@ func (c *committer) resolve(ctx context.Context, p proposal) (committed bool) {
 			return committed
 		}
 		c.transactionFailed(cycle, "read back", err)
-		timer := time.NewTimer(wait)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-		}
+		sleep(ctx, wait) // The next round sees that ctx has ended.
 	}
 }
 
@@ -235,11 +226,7 @@ func (p *Processor) reap(ctx context.Context, client *kgo.Client, numbers []int3
 	defer cancel()
 	p.fenceDead(ctx, kadm.NewClient(client), client)
 	for !p.stable(ctx, client, numbers) {
-		timer := time.NewTimer(10 * time.Millisecond)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
+		if !sleep(ctx, 10*time.Millisecond) {
 			return // franz-go goes on asking for the offsets.
 		}
 	}

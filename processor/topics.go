@@ -64,11 +64,7 @@ func (p *Processor) probe(ctx context.Context) error {
 			return nil
 		}
 		p.faults.Warn("waiting for kafka", "reason", reason, "brokers", p.opts.Brokers, "retry_in", wait)
-		timer := time.NewTimer(wait)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
+		if !sleep(ctx, wait) {
 			return context.Cause(ctx)
 		}
 	}
@@ -162,11 +158,7 @@ func (p *Processor) watchTopics(ctx context.Context) {
 			}
 		}
 		// Faults come in swarms, and one look serves them all.
-		rest := time.NewTimer(p.pause(doubtPause))
-		select {
-		case <-rest.C:
-		case <-ctx.Done():
-			rest.Stop()
+		if !sleep(ctx, p.pause(doubtPause)) {
 			return
 		}
 	}

@@ -49,9 +49,6 @@ type proposal struct {
 // batch is replayed from memory, with the partitions that are still ours and the
 // group's generation of then. Nothing is run again and nothing is fetched again.
 func (c *committer) transact(ctx context.Context, batch []*entry) (left []*entry) {
-	if len(batch) == 0 && c.txn.client != nil {
-		return nil
-	}
 	cycle, cancel := c.core.beginCycle(ctx)
 	defer cancel()
 	// Also without a batch: what the client before left hanging may be why there is
@@ -145,15 +142,9 @@ func (c *committer) awaitLoaded(ctx context.Context, client *kgo.Client, answers
 		for _, r := range answers[i].records {
 			tp := topicPartition{r.Topic, r.Partition}
 			for !c.txn.loaded[tp] {
-				if leader, _, _ := client.PartitionLeader(tp.topic, tp.partition); leader >= 0 {
-					c.txn.loaded[tp] = true
-					break
-				}
-				timer := time.NewTimer(time.Millisecond)
-				select {
-				case <-timer.C:
-				case <-ctx.Done():
-					timer.Stop()
+				leader, _, _ := client.PartitionLeader(tp.topic, tp.partition)
+				c.txn.loaded[tp] = leader >= 0
+				if leader < 0 && !sleep(ctx, time.Millisecond) {
 					return context.Cause(ctx)
 				}
 			}
