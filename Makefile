@@ -91,6 +91,8 @@ bench-e2e: ## Measure throughput and delay on a real Apache Kafka: what exactly 
 	$(GO) run ./bench/e2e -variants exactly-once/lz4,exactly-once/zstd,exactly-once/none
 
 CHAOS = bin/chaos -program bin/starplan
+CHAOS_SHORT = -inputs 20000 -rate 1000 -slow 10 -kill 2 -stop 1 -join 1 -broker-kill 1 -broker-freeze 0 -reload 4 -worker 10
+
 .PHONY: chaos
 chaos: build bin/chaos ## Break everything around the service for ten minutes (needs Java and Maven).
 	$(CHAOS)
@@ -108,4 +110,3 @@ chaos-short: build bin/chaos ## The same in two minutes.
 .PHONY: bin/chaos
 bin/chaos:
 	$(GO) build -o $@ ./bench/chaos
-CHAOS_SHORT = -inputs 20000 -rate 1000 -slow 10 -kill 2 -stop 1 -join 1 -broker-kill 1 -broker-freeze 0 -reload 4 -worker 10

@@ -24,6 +24,8 @@ type vm struct {
 	dump string
 }
 
+// newVM finds Java and gets the jars of a version. Where there is no archive yet it is
+// made, and where that fails there is none: brokers only start more slowly.
 func newVM(ctx context.Context, version string, log *slog.Logger) (vm, error) {
 	path, err := java()
 	if err != nil {
@@ -46,7 +48,7 @@ func newVM(ctx context.Context, version string, log *slog.Logger) (vm, error) {
 	_, err = os.Stat(archive)
 	if errors.Is(err, fs.ErrNotExist) {
 		log.Info("preparing faster starts of kafka, once", "version", version, "file", archive)
-		err = v.train(ctx, version, archive, log)
+		err = v.train(ctx, archive, log)
 	}
 	if err != nil {
 		log.Warn("kafka will start slowly", "error", err)
@@ -72,7 +74,7 @@ func archiveName(dir, java string) (string, error) {
 
 // train runs a broker that writes an archive when it ends. Several processes may do
 // it at once: each writes a file of its own, and the last one gives it its name.
-func (v vm) train(ctx context.Context, version, archive string, log *slog.Logger) error {
+func (v vm) train(ctx context.Context, archive string, log *slog.Logger) error {
 	dir, err := os.MkdirTemp(filepath.Dir(archive), "train-")
 	if err != nil {
 		return fmt.Errorf("kafkatest: %w", err)
@@ -81,7 +83,7 @@ func (v vm) train(ctx context.Context, version, archive string, log *slog.Logger
 	v.dump = filepath.Join(dir, "classes.jsa")
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
-	c, err := v.start(ctx, Options{Version: version, Nodes: 1, DataDir: dir, Logger: log})
+	c, err := v.start(ctx, Options{Nodes: 1, DataDir: dir, Logger: log})
 	if err != nil {
 		return err
 	}

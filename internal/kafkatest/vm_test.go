@@ -11,8 +11,12 @@ import (
 // TestArchive has Java refuse to run without the archive of classes: otherwise it
 // leaves out an archive that does not fit, and only starts more slowly.
 func TestArchive(t *testing.T) {
-	if kind, err := KindFromEnv(); err != nil || kind != Kafka {
-		t.Skip("needs ", KindVariable, "=", Kafka)
+	kind, err := KindFromEnv()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if kind != Kafka {
+		t.Skipf("needs %s=%s, as make test-kafka has it", KindVariable, Kafka)
 	}
 	v, err := newVM(t.Context(), DefaultVersion, slog.New(slog.DiscardHandler))
 	if err != nil {
