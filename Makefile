@@ -75,7 +75,7 @@ bench: ## Run the benchmarks.
 .PHONY: bench-short
 bench-short: ## Run the benchmarks for a moment each, to see that they work.
 	$(GO) test -run '^$$' -bench . -benchtime 50x ./plan/... ./starlarkpb ./processor ./internal/metricset ./internal/tracing ./bench
-	$(GO) run ./bench/e2e -variants exactly-once/lz4 -records 5000 -last 5s -warm-up 0 -rounds 1
+	$(GO) run ./bench/e2e -variants exactly-once/lz4 -records 5000 -last 5s -warm-up 0 -rounds 1 -delay-rounds 1
 
 .PHONY: fuzz
 fuzz: ## Run every fuzz test for ten seconds.
@@ -88,7 +88,7 @@ fuzz: ## Run every fuzz test for ten seconds.
 .PHONY: bench-e2e
 bench-e2e: ## Measure throughput and delay on a real Apache Kafka: what exactly once costs, and compressions (needs Java and Maven).
 	$(GO) run ./bench/e2e
-	$(GO) run ./bench/e2e -variants exactly-once/lz4,exactly-once/zstd,exactly-once/none
+	$(GO) run ./bench/e2e -rounds 10 -variants exactly-once/lz4,exactly-once/zstd,exactly-once/none
 
 CHAOS = bin/chaos -program bin/starplan
 CHAOS_SHORT = -inputs 20000 -rate 1000 -slow 10 -kill 2 -stop 1 -join 1 -broker-kill 1 -broker-freeze 0 -reload 4 -worker 10

@@ -23,11 +23,9 @@ var plans = []string{"collect", "route"}
 
 // measurement is one variant in one round: a tenant of its own on the broker.
 type measurement struct {
-	options
+	*bench
+	kind    kind
 	variant variant
-	addr    string
-	program string
-	dir     string
 	tenant  string
 
 	checker *check.Checker
@@ -52,7 +50,7 @@ func (m *measurement) run(ctx context.Context) (f figures, err error) {
 			return f, err
 		}
 	}
-	if err := kafkatest.CreateTopics(ctx, m.addr, partitions, "plan-inputs-"+m.tenant, "plan-executions-"+m.tenant); err != nil {
+	if err := kafkatest.CreateTopics(ctx, m.broker.Addr(), partitions, "plan-inputs-"+m.tenant, "plan-executions-"+m.tenant); err != nil {
 		return f, err
 	}
 	stop, err := m.read(ctx)
@@ -61,14 +59,20 @@ func (m *measurement) run(ctx context.Context) (f figures, err error) {
 	}
 	defer stop()
 	members := fleet.New(m.program, dir, []string{
-		"TENANT_ID=" + m.tenant, "PLAN_PATH=" + dir, "KAFKA_BOOTSTRAP_SERVERS=" + m.addr, "HTTP_ADDR=127.0.0.1:0",
+		"TENANT_ID=" + m.tenant, "PLAN_PATH=" + dir, "KAFKA_BOOTSTRAP_SERVERS=" + m.broker.Addr(), "HTTP_ADDR=127.0.0.1:0",
 		"DELIVERY=" + m.variant.delivery, "KAFKA_COMPRESSION=" + m.variant.compression,
 	})
-	if err := m.throughput(ctx, members, &f); err != nil {
+	if m.kind.throughput {
+		if err := m.throughput(ctx, members, &f); err != nil {
+			return f, err
+		}
+	} else if _, err := members.Start(); err != nil {
 		return f, err
 	}
-	if err := m.delay(ctx, &f); err != nil {
-		return f, err
+	if m.kind.delay {
+		if err := m.delay(ctx, &f); err != nil {
+			return f, err
+		}
 	}
 	ending, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
@@ -93,6 +97,7 @@ func (m *measurement) throughput(ctx context.Context, members *fleet.Fleet, f *f
 		return err
 	}
 	self, workers := member.CPU()
+	broker := m.brokerCPU()
 	begun := m.checker.Open()
 	select {
 	case <-member.Ended():
@@ -103,18 +108,34 @@ func (m *measurement) throughput(ctx context.Context, members *fleet.Fleet, f *f
 		return err
 	}
 	selfEnd, workersEnd := member.CPU()
+	brokerEnd := m.brokerCPU()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	f.perSecond = float64(m.count-1) / m.last.Sub(m.first).Seconds()
 	f.self = (selfEnd - self) / time.Duration(max(1, begun))
 	f.workers = (workersEnd - workers) / time.Duration(max(1, begun))
+	f.broker = (brokerEnd - broker) / time.Duration(max(1, begun))
 	return nil
+}
+
+// brokerCPU is the processor time that the broker has taken so far.
+func (m *measurement) brokerCPU() (sum time.Duration) {
+	if cluster, ok := m.broker.(*kafkatest.Cluster); ok {
+		for _, node := range cluster.Nodes() {
+			own, _ := fleet.ProcessorTime(node.Pid())
+			sum += own
+		}
+	}
+	return sum
 }
 
 // delay has it answer at a steady rate.
 func (m *measurement) delay(ctx context.Context, f *figures) error {
-	// The first second shows what it takes to fall into step.
+	// The first second shows what it takes to fall into step, and to start.
 	if err := m.produce(ctx, int(m.rate), m.rate); err != nil {
+		return err
+	}
+	if err := m.checker.Wait(ctx); err != nil {
 		return err
 	}
 	m.mu.Lock()
@@ -139,7 +160,7 @@ func (m *measurement) delay(ctx context.Context, f *figures) error {
 
 func (m *measurement) produce(ctx context.Context, count int, rate float64) error {
 	_, err := load.Run(ctx, load.Options{
-		Brokers: []string{m.addr}, Topic: "plan-inputs-" + m.tenant, Plans: plans, Graphs: 20, Count: count, Rate: rate,
+		Brokers: []string{m.broker.Addr()}, Topic: "plan-inputs-" + m.tenant, Plans: plans, Graphs: 20, Count: count, Rate: rate,
 		Timeout: m.limit, Seed: uint64(m.checker.Open()),
 		Produced: func(in check.Input) {
 			m.mu.Lock()
@@ -154,7 +175,7 @@ func (m *measurement) produce(ctx context.Context, count int, rate float64) erro
 // read begins to read committed executions; the function ends that.
 func (m *measurement) read(ctx context.Context) (stop func(), err error) {
 	reader, err := check.NewReader(check.ReaderOptions{
-		Brokers: []string{m.addr}, Topic: "plan-executions-" + m.tenant, Committed: true,
+		Brokers: []string{m.broker.Addr()}, Topic: "plan-executions-" + m.tenant, Committed: true,
 		Each: func(a check.Answer) {
 			m.note(a)
 			m.checker.Found(a)

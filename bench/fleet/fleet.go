@@ -159,9 +159,9 @@ func (m *Member) Ended() <-chan struct{} { return m.ended }
 // included, have taken so far. It is 0 where there is no /proc.
 func (m *Member) CPU() (self, workers time.Duration) {
 	pid := m.cmd.Process.Pid
-	self, workers = processorTime(pid)
+	self, workers = ProcessorTime(pid)
 	for _, child := range children(pid) {
-		own, _ := processorTime(child)
+		own, _ := ProcessorTime(child)
 		workers += own
 	}
 	return self, workers
@@ -170,8 +170,9 @@ func (m *Member) CPU() (self, workers time.Duration) {
 // ticks a second of /proc/PID/stat.
 const ticks = 100
 
-// processorTime of a process, and of those of its children that it has waited for.
-func processorTime(pid int) (self, ended time.Duration) {
+// ProcessorTime of the process pid, and of those of its children that it has waited
+// for, so far. Both are 0 where there is no such process, or no /proc.
+func ProcessorTime(pid int) (self, ended time.Duration) {
 	fields := stat(pid)
 	if len(fields) < 15 {
 		return 0, 0

@@ -210,6 +210,14 @@ func (n *Node) Freeze() error {
 	return nil
 }
 
+// Pid is the id of the node's process, and 0 where it does not run.
+func (n *Node) Pid() int {
+	if !n.running() {
+		return 0
+	}
+	return n.proc.cmd.Process.Pid
+}
+
 // Thaw lets a frozen node go on.
 func (n *Node) Thaw() error { return n.signal(syscall.SIGCONT) }
 
