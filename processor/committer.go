@@ -6,14 +6,22 @@ import (
 )
 
 const (
-	// cyclePause is the least time from the end of one cycle to the begin of the
-	// next, in which answers gather to share produce requests and commits.
+	// cyclePause is the time from the end of one cycle to the begin of the next, in
+	// which answers gather to share produce requests and commits.
 	cyclePause = 5 * time.Millisecond
-	// cycleFull is the number of answers that cut the pause short, though not below
-	// leastPause: a transaction that begins while the markers of the one before are
-	// still being written is held up for longer than that.
-	cycleFull  = 1000
-	leastPause = 2 * time.Millisecond
+	// pausePerAnswer makes it longer for each answer of the cycle before, up to
+	// mostPause, where a cycle is a transaction. One costs the broker as much as some
+	// hundred answers do: marks of its state, markers in each partition, requests to
+	// itself. Where a topic is being caught up with, its answers share few of them; at
+	// some hundred a second the pause stays what it was.
+	pausePerAnswer = 40 * time.Microsecond
+	mostPause      = 50 * time.Millisecond
+	// cycleFull and transactionFull are the numbers of answers that cut the pause
+	// short, though not below leastPause: a transaction that begins while the markers
+	// of the one before are still being written is held up for longer than that.
+	cycleFull       = 1000
+	transactionFull = 4000
+	leastPause      = 2 * time.Millisecond
 	// idleCommit is how often offsets are committed that no answer moved: of
 	// skipped records, and after a commit that failed.
 	idleCommit = 200 * time.Millisecond
@@ -54,20 +62,36 @@ func (c *committer) run(ctx context.Context) {
 		case <-c.core.kick:
 		case <-idle.C:
 		}
-		c.cycle(ctx)
-		pause := cyclePause
-		if c.troubled {
-			pause = produceBackoff
-		}
-		c.rest(ctx, pause)
+		c.rest(ctx, c.pause(c.cycle(ctx)))
 	}
+}
+
+// pause is how long to rest after a cycle that took so many answers.
+func (c *committer) pause(answers int) time.Duration {
+	switch {
+	case c.troubled:
+		return produceBackoff
+	case c.opts.Delivery == ExactlyOnce:
+		return min(cyclePause+time.Duration(answers)*pausePerAnswer, mostPause)
+	}
+	return cyclePause
+}
+
+// full is the number of waiting answers for which a pause ends early. It is no more
+// than half of what may be ahead: the other half is being run in the meantime.
+func (c *committer) full() int {
+	full := cycleFull
+	if c.opts.Delivery == ExactlyOnce {
+		full = transactionFull
+	}
+	return min(full, c.opts.MaxAheadRecords/2)
 }
 
 // rest pauses between cycles, shorter where many answers wait. A kick that it
 // takes is passed on.
 func (c *committer) rest(ctx context.Context, pause time.Duration) {
 	kicked := len(c.left) > 0
-	full := func() bool { return !c.troubled && len(c.left)+c.core.waiting() >= cycleFull }
+	full := func() bool { return !c.troubled && c.core.due(c.full()-len(c.left)) }
 	least := time.NewTimer(leastPause)
 	defer least.Stop()
 	timer := time.NewTimer(pause)
@@ -93,8 +117,9 @@ func (c *committer) rest(ctx context.Context, pause time.Duration) {
 	}
 }
 
-// cycle emits what was released and commits what has moved.
-func (c *committer) cycle(ctx context.Context) {
+// cycle emits what was released and commits what has moved. It gives the number of
+// answers that it took.
+func (c *committer) cycle(ctx context.Context) (answers int) {
 	c.troubled = false
 	batch := c.core.take(c.left)
 	defer c.core.cycled()
@@ -108,6 +133,7 @@ func (c *committer) cycle(ctx context.Context) {
 	}
 	c.commit(ctx)
 	c.flow(false)
+	return len(batch)
 }
 
 // finished notes answers that are on the output topic for good.

@@ -93,6 +93,8 @@ type core struct {
 	open bool
 	// cycling: the committer has taken a batch and is not through with it.
 	cycling bool
+	// crowded: the poll loop found no room when it last looked.
+	crowded bool
 	// changed is closed, and made anew, when something happened that a waiter in
 	// [core.wait] may be waiting for.
 	changed chan struct{}
@@ -406,11 +408,12 @@ func alive(batch []*entry) []*entry {
 	return kept
 }
 
-// waiting is the number of answers that wait for the committer.
-func (c *core) waiting() int {
+// due reports that the committer has rested enough: full answers wait for it, or
+// the poll loop waits for the room that it makes.
+func (c *core) due(full int) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return len(c.ready)
+	return c.crowded || len(c.ready) >= full
 }
 
 // done notes that answers are on the output topic, and releases goka's records.

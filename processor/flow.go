@@ -24,7 +24,14 @@ const hurry = 50 * time.Millisecond
 // takes: a pause would throw away what the client has fetched. Where it does not
 // come, something runs for long, and flow pauses whose partition that is.
 func (p *Processor) makeRoom(ctx context.Context) {
-	room := func() bool { return p.core.room(p.opts.MaxAheadRecords, p.opts.MaxAheadBytes) }
+	room := func() bool {
+		room := p.core.room(p.opts.MaxAheadRecords, p.opts.MaxAheadBytes)
+		if !room && !p.core.crowded {
+			p.core.wakeCommitter() // It may be resting, for more answers than there can be.
+		}
+		p.core.crowded = !room
+		return room
+	}
 	hurried, cancel := context.WithTimeout(ctx, hurry)
 	defer cancel()
 	if !p.core.wait(hurried, room) && ctx.Err() == nil {
@@ -97,6 +104,9 @@ func (c *core) room(maxRecords int, maxBytes int64) bool {
 func (c *core) balance(maxRecords int, maxBytes int64, pauseToo bool) (pause, resume []int32) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if pauseToo {
+		c.crowded = false // The poll loop waits no longer.
+	}
 	l := c.load()
 	for _, p := range c.parts {
 		if p.books == nil || p.blocked == "" && !pauseToo {

@@ -1,0 +1,86 @@
+package processor
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"starplan/plan/execution"
+)
+
+func TestPauseGrowsWithTransactions(t *testing.T) {
+	for _, tt := range []struct {
+		delivery Delivery
+		answers  int
+		troubled bool
+		want     time.Duration
+	}{
+		{AtLeastOnce, 0, false, 5 * time.Millisecond},
+		{AtLeastOnce, 1000, false, 5 * time.Millisecond},
+		{AtLeastOnce, 1000, true, 100 * time.Millisecond},
+		{ExactlyOnce, 0, false, 5 * time.Millisecond},
+		{ExactlyOnce, 10, false, 5400 * time.Microsecond},
+		{ExactlyOnce, 500, false, 25 * time.Millisecond},
+		{ExactlyOnce, 100_000, false, 50 * time.Millisecond},
+		{ExactlyOnce, 10, true, 100 * time.Millisecond},
+	} {
+		c := committer{Processor: &Processor{opts: Options{Delivery: tt.delivery}}, troubled: tt.troubled}
+		if got := c.pause(tt.answers); got != tt.want {
+			t.Errorf("%s: pause after %d answers, troubled %t, is %v, want %v", tt.delivery, tt.answers, tt.troubled, got, tt.want)
+		}
+	}
+}
+
+// resting is a committer that owns three records and may be ahead by so many.
+func resting(t *testing.T, ahead int) *committer {
+	t.Helper()
+	o := Options{Delivery: ExactlyOnce, MaxAheadRecords: ahead, MaxAheadBytes: 1 << 20}
+	return &committer{Processor: &Processor{core: ours(t, 3), opts: o}}
+}
+
+// rests reports whether c rests until ctx ends, where the pause alone would last for ever.
+func rests(ctx context.Context, c *committer) bool {
+	ctx, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
+	defer cancel()
+	c.rest(ctx, time.Hour)
+	return ctx.Err() != nil
+}
+
+func TestRestEndsWhenHalfOfWhatMayBeAheadWaits(t *testing.T) {
+	c := resting(t, 4)
+	c.core.openSession()
+	answer := func(offset int64) {
+		e, p, ok := c.core.submit(0, offset, func(error) {})
+		if !ok || !c.core.finish(p, e, execution.Outcome{}) {
+			t.Fatalf("record %d was not answered", offset)
+		}
+	}
+	answer(0)
+	if !rests(t.Context(), c) {
+		t.Error("with 1 of 4 records answered the pause ended, want it to last")
+	}
+	answer(1)
+	if rests(t.Context(), c) {
+		t.Error("with 2 of 4 records answered the pause lasted, want it to end")
+	}
+}
+
+func TestRestEndsWhenThePollLoopWaits(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	c := resting(t, 10)
+	c.makeRoom(ctx)
+	if !rests(t.Context(), c) {
+		t.Error("with room for another poll the pause ended, want it to last")
+	}
+	c = resting(t, 3)
+	c.makeRoom(ctx)
+	if rests(t.Context(), c) {
+		t.Error("without room for another poll the pause lasted, want it to end")
+	}
+	c.core.balance(3, 1<<20, true)
+	c.core.wakeCommitter()
+	if !rests(t.Context(), c) {
+		t.Error("once partitions were paused for want of room the pause ended, want it to last")
+	}
+}
