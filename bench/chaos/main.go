@@ -190,7 +190,7 @@ func build(ctx context.Context, o options, dir string) (*world, error) {
 	if err := w.writePlans(0); err != nil {
 		return nil, err
 	}
-	w.broker, err = kafkatest.Start(ctx, kafkatest.Options{Kind: kafkatest.Kafka, Nodes: o.brokers, AsShipped: true, Logger: w.log})
+	w.broker, err = kafkatest.Start(ctx, kafkatest.Options{Kind: kafkatest.Kafka, Nodes: o.brokers, Heap: "1g", Logger: w.log})
 	if err != nil {
 		return nil, err
 	}

@@ -47,6 +47,7 @@ type options struct {
 	delayRounds int
 	warmUp      int // Rounds of both, before those that count.
 	variants    []variant
+	heap        string
 	limit       time.Duration
 }
 
@@ -78,6 +79,7 @@ func main() {
 	flag.IntVar(&o.rounds, "rounds", 20, "rounds of all variants in which throughput is measured")
 	flag.IntVar(&o.delayRounds, "delay-rounds", 5, "rounds of all variants in which delay is measured")
 	flag.IntVar(&o.warmUp, "warm-up", 4, "rounds before those, of both, which do not count: the broker's virtual machine is still compiling")
+	flag.StringVar(&o.heap, "heap", "6g", "the broker's heap; its start script takes 1g, and its manual says that this is typical")
 	flag.DurationVar(&o.limit, "limit", 30*time.Minute, "end after this long at the latest")
 	list := flag.String("variants", "at-least-once/lz4,exactly-once/lz4", "what to measure: DELIVERY/COMPRESSION, comma-separated")
 	flag.Parse()
@@ -129,7 +131,7 @@ func run(ctx context.Context, o options) error {
 		return err
 	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
-	broker, err := kafkatest.Start(ctx, kafkatest.Options{Kind: kafkatest.Kafka, AsShipped: true, Logger: log})
+	broker, err := kafkatest.Start(ctx, kafkatest.Options{Kind: kafkatest.Kafka, Heap: o.heap, Logger: log})
 	if err != nil {
 		return err
 	}
@@ -191,7 +193,7 @@ func (b *bench) rounds(ctx context.Context, k kind, count int) (map[variant][]fi
 
 // report prints the medians, and compares exactly once with at least once.
 func report(o options, throughput, delay map[variant][]figures) error {
-	fmt.Printf("throughput: medians of %d rounds of %d records; delay: medians of %d rounds of %v at %.0f a second\n\n", o.rounds, o.records, o.delayRounds, o.last, o.rate)
+	fmt.Printf("throughput: medians of %d rounds of %d records; delay: medians of %d rounds of %v at %.0f a second; broker's heap %s\n\n", o.rounds, o.records, o.delayRounds, o.last, o.rate, o.heap)
 	fmt.Println("| variant | records/s | service, a record | workers, a record | broker, a record | delay p50 | p99 |")
 	fmt.Println("|---|---|---|---|---|---|---|")
 	medians := make(map[variant]figures)

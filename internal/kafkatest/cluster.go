@@ -60,8 +60,8 @@ func (v vm) start(ctx context.Context, opts Options) (*Cluster, error) {
 // layOut chooses ports, and writes each node's configuration.
 func (c *Cluster) layOut(opts Options, dir string, v vm) error {
 	memory := []string{"-Xms128m", "-Xmx512m", "-XX:+UseSerialGC"}
-	if opts.AsShipped {
-		memory = []string{"-Xms1g", "-Xmx1g", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20", "-XX:InitiatingHeapOccupancyPercent=35"}
+	if opts.Heap != "" {
+		memory = []string{"-Xms" + opts.Heap, "-Xmx" + opts.Heap, "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20", "-XX:InitiatingHeapOccupancyPercent=35"}
 	}
 	for i := range opts.Nodes {
 		n := &Node{

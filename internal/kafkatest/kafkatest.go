@@ -81,10 +81,11 @@ type Options struct {
 	Listeners []Listener
 	// Properties are system properties of Apache Kafka's virtual machine.
 	Properties map[string]string
-	// AsShipped gives each Apache Kafka node the heap and the collector that Apache
-	// Kafka's own start script does. Without it a node takes little memory and starts
-	// quickly, and stops for its collector more often and for longer.
-	AsShipped bool
+	// Heap gives each Apache Kafka node a heap of this size, such as "6g", and the
+	// collector that Apache Kafka's own start script chooses. The script's heap is 1g;
+	// its manual says that 6g is typical. Where it is empty a node takes little memory
+	// and starts quickly, and stops for its collector more often and for longer.
+	Heap string
 	// DataDir keeps the data after Close; empty means a temporary directory that
 	// Close removes.
 	DataDir string
