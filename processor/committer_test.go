@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
 	"starplan/plan/execution"
 )
 
@@ -82,5 +84,23 @@ func TestRestEndsWhenThePollLoopWaits(t *testing.T) {
 	c.core.wakeCommitter()
 	if !rests(t.Context(), c) {
 		t.Error("once partitions were paused for want of room the pause ended, want it to last")
+	}
+}
+
+func TestCommitFailsOnlyWithSomethingToCommit(t *testing.T) {
+	c := cluster(t, 1)
+	p := start(t, optionsFor(t, c, ExactlyOnce, &fakeRunner{}))
+	p.stop()
+	c.Close()
+	committer := committer{Processor: p.Processor}
+	failed := p.metrics.kafkaErrors.WithLabelValues("commit")
+	before := testutil.ToFloat64(failed)
+	committer.transact(t.Context(), nil)
+	if n := testutil.ToFloat64(failed) - before; n != 0 {
+		t.Errorf("without an answer and a broker %v commits failed, want 0", n)
+	}
+	committer.transact(t.Context(), []*entry{{}})
+	if n := testutil.ToFloat64(failed) - before; n != 1 {
+		t.Errorf("with an answer and without a broker %v commits failed, want 1", n)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -54,7 +55,11 @@ func (c *committer) transact(ctx context.Context, batch []*entry) (left []*entry
 	// Also without a batch: what the client before left hanging may be why there is
 	// none. Nothing is read from a partition while a transaction holds its offsets.
 	if err := c.openTransactions(cycle); err != nil {
-		c.transactionFailed(cycle, "open", err)
+		var link *net.OpError
+		if len(batch) > 0 || !errors.As(err, &link) {
+			c.transactionFailed(cycle, "open", err)
+		}
+		// Else no commit failed: that the broker is away is said of the connection.
 		return batch
 	}
 	if len(batch) == 0 {
