@@ -91,7 +91,6 @@ func (c *committer) full() int {
 // takes is passed on.
 func (c *committer) rest(ctx context.Context, pause time.Duration) {
 	kicked := len(c.left) > 0
-	full := func() bool { return !c.troubled && c.core.due(c.full()-len(c.left)) }
 	least := time.NewTimer(leastPause)
 	defer least.Stop()
 	timer := time.NewTimer(pause)
@@ -110,7 +109,7 @@ func (c *committer) rest(ctx context.Context, pause time.Duration) {
 		case <-c.core.kick:
 			kicked = true
 		}
-		if rested && kicked && full() {
+		if rested && kicked && !c.troubled && c.core.due(c.full()-len(c.left)) {
 			c.core.wakeCommitter()
 			return
 		}

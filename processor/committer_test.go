@@ -3,6 +3,7 @@ package processor
 import (
 	"context"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
@@ -40,15 +41,21 @@ func resting(t *testing.T, ahead int) *committer {
 	return &committer{Processor: &Processor{core: ours(t, 3), opts: o}}
 }
 
-// rests reports whether c rests until ctx ends, where the pause alone would last for ever.
-func rests(ctx context.Context, c *committer) bool {
-	ctx, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
-	defer cancel()
-	c.rest(ctx, time.Hour)
-	return ctx.Err() != nil
+// rests reports whether c rests for the whole of a pause. It is called in a bubble of
+// synctest, where an hour takes no time.
+func rests(t *testing.T, c *committer) bool {
+	t.Helper()
+	began := time.Now()
+	c.rest(t.Context(), time.Hour)
+	return time.Since(began) == time.Hour
 }
 
 func TestRestEndsWhenHalfOfWhatMayBeAheadWaits(t *testing.T) {
+	synctest.Test(t, testRestEndsWhenHalfWaits)
+}
+
+func testRestEndsWhenHalfWaits(t *testing.T) {
+	t.Helper()
 	c := resting(t, 4)
 	c.core.openSession()
 	answer := func(offset int64) {
@@ -58,31 +65,36 @@ func TestRestEndsWhenHalfOfWhatMayBeAheadWaits(t *testing.T) {
 		}
 	}
 	answer(0)
-	if !rests(t.Context(), c) {
+	if !rests(t, c) {
 		t.Error("with 1 of 4 records answered the pause ended, want it to last")
 	}
 	answer(1)
-	if rests(t.Context(), c) {
+	if rests(t, c) {
 		t.Error("with 2 of 4 records answered the pause lasted, want it to end")
 	}
 }
 
 func TestRestEndsWhenThePollLoopWaits(t *testing.T) {
+	synctest.Test(t, testRestEndsWhenThePollLoopWaits)
+}
+
+func testRestEndsWhenThePollLoopWaits(t *testing.T) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	c := resting(t, 10)
 	c.makeRoom(ctx)
-	if !rests(t.Context(), c) {
+	if !rests(t, c) {
 		t.Error("with room for another poll the pause ended, want it to last")
 	}
 	c = resting(t, 3)
 	c.makeRoom(ctx)
-	if rests(t.Context(), c) {
+	if rests(t, c) {
 		t.Error("without room for another poll the pause lasted, want it to end")
 	}
 	c.core.balance(3, 1<<20, true)
 	c.core.wakeCommitter()
-	if !rests(t.Context(), c) {
+	if !rests(t, c) {
 		t.Error("once partitions were paused for want of room the pause ended, want it to last")
 	}
 }

@@ -24,14 +24,7 @@ const hurry = 50 * time.Millisecond
 // takes: a pause would throw away what the client has fetched. Where it does not
 // come, something runs for long, and flow pauses whose partition that is.
 func (p *Processor) makeRoom(ctx context.Context) {
-	room := func() bool {
-		room := p.core.room(p.opts.MaxAheadRecords, p.opts.MaxAheadBytes)
-		if !room && !p.core.crowded {
-			p.core.wakeCommitter() // It may be resting, for more answers than there can be.
-		}
-		p.core.crowded = !room
-		return room
-	}
+	room := func() bool { return p.core.room(p.opts.MaxAheadRecords, p.opts.MaxAheadBytes) }
 	hurried, cancel := context.WithTimeout(ctx, hurry)
 	defer cancel()
 	if !p.core.wait(hurried, room) && ctx.Err() == nil {
@@ -88,15 +81,26 @@ func (l load) over(p *partition, maxRecords int, maxBytes, num, den int64) strin
 	return ""
 }
 
-// room reports, under the mutex, that nothing has to be paused before a poll.
+// room reports, under the mutex, that nothing has to be paused before a poll. Where
+// it turns out that something has to be, the committer is woken: it may be resting,
+// for more answers than there can be.
 func (c *core) room(maxRecords int, maxBytes int64) bool {
-	l := c.load()
+	before := c.crowded
+	c.crowded = c.overfull(c.load(), maxRecords, maxBytes)
+	if c.crowded && !before {
+		c.wakeCommitter()
+	}
+	return !c.crowded
+}
+
+// overfull reports that a partition that is fetched is to be paused.
+func (c *core) overfull(l load, maxRecords int, maxBytes int64) bool {
 	for _, p := range c.parts {
 		if p.books != nil && p.blocked == "" && l.over(p, maxRecords, maxBytes, 1, 1) != "" {
-			return false
+			return true
 		}
 	}
-	return true
+	return false
 }
 
 // balance decides which partitions to pause and which to resume. One is resumed
